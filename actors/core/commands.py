@@ -1,0 +1,132 @@
+"""What may be asked of a session and may be refused: the closed union of commands.
+
+``Accept`` and ``Answer`` come from outside. The others come from the session's own actor and its agent, and name the
+turn and the attempt they speak for, so that what an old attempt still says is recognised and refused.
+"""
+
+import attrs
+import msgspec
+
+from actors.core.events import EventBody, SeedPart, TextAppended
+from actors.core.lifecycle import ToolStatus, TurnStatus
+
+
+class Seed(msgspec.Struct, frozen=True):
+    """A message to put into the history of a session that is being created."""
+
+    message_id: str
+    role: str
+    parts: tuple[SeedPart, ...]
+
+
+@attrs.frozen
+class Create:
+    """Bring a session into being, with the messages it starts from."""
+
+    seeds: tuple[Seed, ...] = ()
+
+
+class Accept(msgspec.Struct, frozen=True, gc=False):
+    """Take a user's message and give it a turn.
+
+    ``deadline_s`` is wall time; a turn that has not begun by then expires.
+    """
+
+    message_id: str
+    text: str
+    sender: str = ""
+    deadline_s: float | None = None
+
+
+@attrs.frozen
+class Begin:
+    """Start the next queued turn, if none runs."""
+
+
+@attrs.frozen
+class Emit:
+    """Keep what the running attempt has said or done so far."""
+
+    turn: int
+    attempt: int
+    bodies: tuple[EventBody, ...]
+
+
+@attrs.frozen
+class Ask:
+    """Ask a person something on behalf of the running turn."""
+
+    turn: int
+    attempt: int
+    type: str
+    question: str
+    choices: tuple[str, ...]
+    bodies: tuple[EventBody, ...]
+
+
+@attrs.frozen
+class Answer:
+    """Answer an open prompt."""
+
+    turn: int
+    prompt: int
+    answer: str
+
+
+@attrs.frozen
+class Finish:
+    """End the running turn: the rest of what it said, its state, its status."""
+
+    turn: int
+    attempt: int
+    status: TurnStatus
+    bodies: tuple[EventBody, ...] = ()
+    state: str | None = None
+    reason: str = ""
+    error: str = ""
+    begin_next: bool = True
+
+
+@attrs.frozen
+class Cancel:
+    """Cancel a turn that is still queued."""
+
+    turn: int
+
+
+@attrs.frozen
+class Recover:
+    """Settle a turn that was running when its process ended or its actor crashed.
+
+    Under ``retry`` it is queued again in front while fewer than ``attempts_max`` attempts were begun; otherwise, and
+    under ``mark``, it ends as interrupted.
+    """
+
+    retry: bool
+    attempts_max: int
+
+
+Command = Create | Accept | Begin | Emit | Ask | Answer | Finish | Cancel | Recover
+
+SEALED_CONTENT: dict[ToolStatus, str] = {
+    ToolStatus.CANCELLED: "The call was cancelled before it had a result.",
+    ToolStatus.INTERRUPTED: "The process ended before the call had a result; it may or may not have taken effect.",
+    ToolStatus.ERROR: "The turn failed before the call had a result.",
+}
+"""What a model reads in place of the result of a call that never had one."""
+
+__all__ = [
+    "SEALED_CONTENT",
+    "Accept",
+    "Answer",
+    "Ask",
+    "Begin",
+    "Cancel",
+    "Command",
+    "Create",
+    "Emit",
+    "Finish",
+    "Recover",
+    "Seed",
+    "TextAppended",
+]

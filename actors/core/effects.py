@@ -1,0 +1,33 @@
+"""What the core asks of the shell once its events are on disk: the closed union of effects."""
+
+import attrs
+
+from actors.core.ids import DropReason
+
+
+@attrs.frozen
+class StartTurn:
+    """Run the agent for this attempt."""
+
+    turn: int
+    attempt: int
+
+
+@attrs.frozen
+class WakePrompt:
+    """Hand a person's answer to the turn that waits for it."""
+
+    turn: int
+    prompt: int
+    answer: str
+
+
+Effect = StartTurn | WakePrompt
+
+
+@attrs.frozen
+class Refusal:
+    """The command was refused; nothing changed and nothing is written."""
+
+    reason: DropReason
+    detail: str

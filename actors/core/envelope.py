@@ -1,0 +1,115 @@
+"""An envelope: an address and what it carries, immutable from the moment it is admitted."""
+
+from typing import Final
+
+import msgspec
+
+from actors.core.commands import Accept
+from actors.core.ids import ChatId, DropReason
+
+TEXT_CHARACTERS_MAX_FACTOR: Final = 4  # a character takes at most four bytes in UTF-8
+
+
+class Origin(msgspec.Struct, frozen=True, gc=False):
+    """Where an envelope comes from, carried along by everything it causes.
+
+    ``call_chain`` holds the chats that wait for its reply, oldest first; an ask to one of them would never end.
+    """
+
+    sender: str = ""
+    correlation_id: str = ""
+    causation_id: str = ""
+    call_chain: tuple[ChatId, ...] = ()
+
+
+class Tell(msgspec.Struct, frozen=True, gc=False):
+    """A volatile message: handled once if the process lives, never stored."""
+
+    payload: object
+
+
+Content = Accept | Tell
+
+
+class Envelope(msgspec.Struct, frozen=True, gc=False):
+    """An admitted message: who it is for, what it is, and what it costs to keep.
+
+    ``deadline_s`` is on the runtime's monotonic clock; ``incarnation`` is the life of the session the sender means, or
+    None for any; ``size_bytes`` is what the mailbox counts.
+    """
+
+    chat_id: ChatId
+    content: Content
+    size_bytes: int
+    deadline_s: float | None = None
+    incarnation: int | None = None
+    origin: Origin | None = None
+
+
+class Rejection(msgspec.Struct, frozen=True, gc=False):
+    """Why something is not an envelope: the reason, the field, the kind of value found, and the remedy."""
+
+    reason: DropReason
+    field: str
+    found: str
+    remedy: str
+
+
+def check_text(value: object, bytes_max: int, *, field: str = "text") -> int | Rejection:
+    """Return the size in bytes of a text that may be stored, or why it may not.
+
+    Refused are: what is not ``str``, the empty string, more than ``bytes_max`` bytes of UTF-8, and a lone surrogate,
+    which no journal, wire or log could write.
+    """
+    if type(value) is not str:
+        return Rejection(DropReason.INVALID_PAYLOAD, field, type(value).__name__, "give a str")
+    if not value:
+        return Rejection(DropReason.INVALID_PAYLOAD, field, "empty str", "give at least one character")
+    if value.isascii():
+        size = len(value)
+    else:
+        try:
+            size = len(value.encode())
+        except UnicodeEncodeError:
+            remedy = "clean it with text.encode('utf-8', 'replace').decode()"
+            return Rejection(DropReason.INVALID_PAYLOAD, field, "str with a lone surrogate", remedy)
+    if size > bytes_max:
+        return Rejection(DropReason.INVALID_PAYLOAD, field, f"str of {size} bytes", f"give at most {bytes_max} bytes")
+    return size
+
+
+def clean_text(value: str) -> str:
+    """Make any text storable: a lone surrogate becomes a question mark, all else stays as it is."""
+    return value if value.isascii() else value.encode("utf-8", "replace").decode()
+
+
+_FIXED_SIZE: Final = frozenset({int, float, bool, type(None)})
+
+
+def freeze_payload(value: object, bytes_max: int) -> tuple[object, int] | Rejection:
+    """Take a private copy of a JSON-like payload, so that its sender can change nothing any more.
+
+    Returns the payload and its size in bytes. Text, bytes and scalars are immutable and pass as they are; everything
+    else goes through JSON once. Refused are values JSON cannot hold and more than ``bytes_max`` bytes.
+    """
+    kind = type(value)
+    if kind in _FIXED_SIZE:
+        return value, 8
+    if isinstance(value, str):
+        size = check_text(value, bytes_max, field="payload") if value else 0
+        return (value, size) if isinstance(size, int) else size
+    if kind is bytes and isinstance(value, bytes):
+        size = len(value)
+        frozen: object = value
+    else:
+        try:
+            encoded = msgspec.json.encode(value)
+            frozen = msgspec.json.decode(encoded)
+        except (TypeError, ValueError, RecursionError, OverflowError, msgspec.MsgspecError) as error:
+            found = f"{kind.__name__} ({type(error).__name__})"
+            return Rejection(DropReason.INVALID_PAYLOAD, "payload", found, "give a JSON value, str or bytes")
+        size = len(encoded)
+    if size > bytes_max:
+        remedy = f"give at most {bytes_max} bytes"
+        return Rejection(DropReason.INVALID_PAYLOAD, "payload", f"{kind.__name__} of {size} bytes", remedy)
+    return frozen, size

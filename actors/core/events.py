@@ -1,0 +1,181 @@
+"""What has happened to a session: the closed union of events.
+
+An event is durable and numbered ``(chat_id, seq)`` from 1. Its body says what happened; the epoch is the life of the
+runtime that wrote it. Bodies are msgspec structs, so that the journal's bytes and the types cannot drift apart.
+Positions inside a turn are ordinals from 0: ``message`` counts the messages the turn has made, ``part`` the parts of
+that message, ``call`` the tool calls of the attempt; ``offset`` counts characters.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from actors.core.ids import ChatId
+from actors.core.lifecycle import PartStatus, ToolStatus, TurnStatus
+
+Role = Literal["system", "user", "assistant", "tool"]
+PartKind = Literal["text", "thinking"]
+TerminalStatus = Literal["completed", "failed", "cancelled", "interrupted", "expired"]
+
+
+class Body(msgspec.Struct, frozen=True, tag_field="kind", omit_defaults=True, gc=False):
+    """What all bodies share: they are frozen, and tagged by kind."""
+
+
+class SeedPart(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A part of a message that was there before the first turn: a system prompt, a greeting."""
+
+    kind: Literal["text", "thinking", "tool_call", "tool_result"]
+    text: str
+    name: str = ""
+    call_id: str = ""
+
+
+class SessionCreated(Body, frozen=True, tag="session.created", gc=False):
+    """The session exists from here on."""
+
+
+class MessageAdded(Body, frozen=True, tag="message.added"):
+    """A message that no turn made was put into the history at creation."""
+
+    message_id: str
+    role: Role
+    parts: tuple[SeedPart, ...]
+
+
+class MessageAccepted(Body, frozen=True, tag="message.accepted", gc=False):
+    """A user's message is on disk and has a turn of its own, which is queued."""
+
+    message_id: str
+    turn: int
+    text: str
+    sender: str = ""
+    deadline_s: float | None = None
+
+
+class TurnStarted(Body, frozen=True, tag="turn.started", gc=False):
+    """The agent is about to run; counted before it runs, so that a crash counts too."""
+
+    turn: int
+    attempt: int
+
+
+class AttemptInterrupted(Body, frozen=True, tag="attempt.interrupted", gc=False):
+    """The process ended during this attempt; the turn is queued again and what the attempt said is set aside."""
+
+    turn: int
+    attempt: int
+
+
+class TextAppended(Body, frozen=True, tag="text.appended", gc=False):
+    """A part grew by some text, or (with no text) ended."""
+
+    turn: int
+    attempt: int
+    message: int
+    part: int
+    type: PartKind
+    offset: int
+    text: str
+    status: PartStatus
+
+
+class ToolCalled(Body, frozen=True, tag="tool.called", gc=False):
+    """The agent called a tool; on disk before the tool runs. ``arguments`` is JSON text as the agent gave it."""
+
+    turn: int
+    attempt: int
+    message: int
+    part: int
+    call: int
+    call_id: str
+    name: str
+    arguments: str
+
+
+class ToolEnded(Body, frozen=True, tag="tool.ended", gc=False):
+    """A tool call has its one outcome; ``message`` is the ordinal of the tool message this makes."""
+
+    turn: int
+    attempt: int
+    message: int
+    call: int
+    status: ToolStatus
+    content: str
+
+
+class PromptOpened(Body, frozen=True, tag="prompt.opened"):
+    """The agent asked a person; the turn waits for the answer, or for its own end."""
+
+    turn: int
+    attempt: int
+    prompt: int
+    type: Literal["permission", "choice", "text"]
+    question: str
+    choices: tuple[str, ...] = ()
+
+
+class PromptAnswered(Body, frozen=True, tag="prompt.answered", gc=False):
+    """The first answer to a prompt; there is no second."""
+
+    turn: int
+    prompt: int
+    answer: str
+
+
+class PromptClosed(Body, frozen=True, tag="prompt.closed", gc=False):
+    """The turn ended before anybody answered."""
+
+    turn: int
+    prompt: int
+
+
+class StateSaved(Body, frozen=True, tag="state.saved", gc=False):
+    """The agent's own state of this session, as JSON text, committed with its turn."""
+
+    turn: int
+    state: str
+
+
+class TurnEnded(Body, frozen=True, tag="turn.ended", gc=False):
+    """The one terminal event of a turn, and its last.
+
+    ``reason`` is a word from a closed list where the status alone does not say it; ``error`` names the exception.
+    """
+
+    turn: int
+    attempt: int
+    status: TurnStatus
+    reason: str = ""
+    error: str = ""
+
+
+EventBody = (
+    SessionCreated
+    | MessageAdded
+    | MessageAccepted
+    | TurnStarted
+    | AttemptInterrupted
+    | TextAppended
+    | ToolCalled
+    | ToolEnded
+    | PromptOpened
+    | PromptAnswered
+    | PromptClosed
+    | StateSaved
+    | TurnEnded
+)
+"""Everything that can have happened."""
+
+
+class Event(msgspec.Struct, frozen=True, gc=False):
+    """One numbered event of one session.
+
+    ``at_s`` is wall time in seconds since 1970, for people; nothing is ordered by it.
+    """
+
+    chat_id: ChatId
+    seq: int
+    epoch: int
+    at_s: float
+    body: EventBody

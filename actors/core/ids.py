@@ -1,0 +1,102 @@
+"""Identities, parsed once at the border and compared byte for byte ever after.
+
+A chat id is ``source:session_id``. ``parse_chat_id`` is the only way to get a ``ChatId``; whoever holds one need not
+check it again.
+"""
+
+import enum
+import re
+from typing import Final, NewType
+
+ChatId = NewType("ChatId", str)
+"""A chat id that has been parsed."""
+
+MessageId = NewType("MessageId", str)
+"""An idempotency key of a message, unique within its chat; minted when the sender gives none."""
+
+CHAT_ID_CHARACTERS_MAX: Final = 256
+MESSAGE_ID_CHARACTERS_MAX: Final = 128
+SIDE_CHANNEL: Final = "side-channel"
+
+# A separator (. : -) may stand neither first nor last in the session part; ".." may stand nowhere.
+_CHAT_ID: Final = re.compile(
+    r"(?P<source>live|replay|draft):"
+    r"(?!side-channel\Z)(?!.*\.\.)"
+    r"[A-Za-z0-9_](?:[A-Za-z0-9_.:-]*[A-Za-z0-9_])?",
+    re.ASCII,
+)
+# No "/" here: ids that the runtime mints inside a turn have one, so the two can never collide.
+_MESSAGE_ID: Final = re.compile(r"[A-Za-z0-9_.:-]+", re.ASCII)
+
+
+class Source(enum.StrEnum):
+    """Where a session comes from: talked to now, read from a recording, or not yet confirmed."""
+
+    LIVE = "live"
+    REPLAY = "replay"
+    DRAFT = "draft"
+
+
+class DropReason(enum.StrEnum):
+    """Why an envelope was not delivered: the closed set, in the order in which it is checked."""
+
+    MISSING_ID = "missing_id"
+    WRONG_TYPE = "wrong_type"
+    MALFORMED_ID = "malformed_id"
+    UNKNOWN_CHAT = "unknown_chat"
+    DELETED_CHAT = "deleted_chat"
+    STALE_INCARNATION = "stale_incarnation"
+    EXPIRED = "expired"
+    DUPLICATE = "duplicate"
+    INVALID_PAYLOAD = "invalid_payload"
+    STOPPING = "stopping"
+    QUARANTINED = "quarantined"
+    FENCED = "fenced"
+    MAILBOX_FULL = "mailbox_full"
+    MEMORY_FULL = "memory_full"
+    BUSY = "busy"
+    QUEUE_FULL = "queue_full"
+    NOT_STARTED = "not_started"
+    NOT_RUNNING = "not_running"
+
+
+def parse_chat_id(value: object) -> ChatId | DropReason:
+    """Parse an address that may be anything.
+
+    Returns the id, or the first reason that applies: ``missing_id`` for None, an empty or a blank string,
+    ``wrong_type`` for anything but ``str``, ``malformed_id`` for what does not fit the grammar. Never raises.
+    Whether a session with that id exists is not checked here.
+    """
+    if value is None:
+        return DropReason.MISSING_ID
+    if type(value) is not str:  # a subclass may lie about its own equality and hash
+        return DropReason.WRONG_TYPE
+    if not value or value.isspace():
+        return DropReason.MISSING_ID
+    if len(value) > CHAT_ID_CHARACTERS_MAX or _CHAT_ID.fullmatch(value) is None:
+        return DropReason.MALFORMED_ID
+    return ChatId(value)
+
+
+def parse_message_id(value: object) -> MessageId | DropReason:
+    """Parse an idempotency key: 1 to 128 characters of ``[A-Za-z0-9_.:-]``.
+
+    Returns the key, ``wrong_type`` for anything but ``str``, or ``malformed_id``. Never raises.
+    """
+    if type(value) is not str:
+        return DropReason.WRONG_TYPE
+    if len(value) > MESSAGE_ID_CHARACTERS_MAX or _MESSAGE_ID.fullmatch(value) is None:
+        return DropReason.MALFORMED_ID
+    return MessageId(value)
+
+
+def source_of(chat_id: ChatId) -> Source:
+    """Say where a session comes from."""
+    return Source(chat_id.partition(":")[0])
+
+
+def side_channel_of(chat_id: ChatId) -> str | None:
+    """Name the session whose side channel this is, or None if it is a session of its own."""
+    _, _, session = chat_id.partition(":")
+    lane, _, origin = session.partition(":")
+    return origin if lane == SIDE_CHANNEL and origin else None

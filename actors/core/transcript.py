@@ -1,0 +1,250 @@
+"""Events folded into messages, in the order in which a model reads them.
+
+Order is by turn, then by position inside the turn; a message that was accepted while another turn ran stands after that
+turn's answer. What an interrupted attempt said stays in the journal and leaves the transcript when its turn is retried.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import overload
+
+import attrs
+
+from actors.core.events import (
+    AttemptInterrupted,
+    Event,
+    MessageAccepted,
+    MessageAdded,
+    Role,
+    TextAppended,
+    ToolCalled,
+    ToolEnded,
+    TurnEnded,
+    TurnStarted,
+)
+from actors.core.lifecycle import PartStatus, TurnStatus
+
+
+@attrs.frozen
+class Part:
+    """A piece of a message; for a tool call ``text`` is its arguments as JSON text, for a result its content."""
+
+    kind: str
+    text: str
+    name: str = ""
+    call_id: str = ""
+    status: str = "complete"
+
+
+@attrs.frozen
+class Message:
+    """One message of a transcript; seeds have turn 0, and ``seq`` is the event that began it."""
+
+    message_id: str
+    role: Role
+    parts: tuple[Part, ...]
+    turn: int
+    attempt: int
+    seq: int
+    status: str = "completed"
+
+    @property
+    def text(self) -> str:
+        """All text parts, joined."""
+        return "".join(part.text for part in self.parts if part.kind == "text")
+
+
+def made_message_id(turn: int, attempt: int, message: int) -> str:
+    """Name a message that a turn made; no sender's key can be equal to it, since keys hold no slash."""
+    return f"{turn}/{attempt}/{message}"
+
+
+class History(Sequence[Message]):
+    """The messages before and of one turn: a view of fixed length over a list that only grows."""
+
+    __slots__ = ("_length", "_messages", "_own")
+
+    def __init__(self, messages: list[Message], own: tuple[Message, ...] = ()) -> None:
+        """View what ``messages`` holds now, followed by ``own``."""
+        self._messages = messages
+        self._length = len(messages)
+        self._own = own
+
+    def __len__(self) -> int:
+        """Count the messages."""
+        return self._length + len(self._own)
+
+    @overload
+    def __getitem__(self, index: int) -> Message: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Message, ...]: ...
+    def __getitem__(self, index: int | slice) -> Message | tuple[Message, ...]:
+        """Return one message, or a copy of several."""
+        if isinstance(index, slice):
+            return tuple(self[i] for i in range(*index.indices(len(self))))
+        index = index + len(self) if index < 0 else index
+        if not 0 <= index < len(self):
+            message = f"message {index} of {len(self)}"
+            raise IndexError(message)
+        return self._messages[index] if index < self._length else self._own[index - self._length]
+
+    def __iter__(self) -> Iterator[Message]:
+        """Go through the messages in order."""
+        for index in range(self._length):
+            yield self._messages[index]
+        yield from self._own
+
+
+@attrs.define
+class _Growing:
+    """A message whose turn has not ended."""
+
+    message_id: str
+    role: Role
+    turn: int
+    attempt: int
+    seq: int
+    parts: list[Part] = attrs.Factory(list)
+    chunks: list[str] = attrs.Factory(list)
+    """Text of the last part that has not been joined to it yet."""
+
+    def freeze(self, status: str) -> Message:
+        """Make the message a value."""
+        self.join()
+        return Message(
+            self.message_id, self.role, tuple(self.parts), self.turn, self.attempt, self.seq, status
+        )
+
+    def begin(self, part: Part) -> None:
+        """Begin another part."""
+        self.join()
+        self.parts.append(part)
+
+    def join(self) -> None:
+        """Put the pieces of the last part together, once."""
+        if self.chunks:
+            last = self.parts[-1]
+            self.parts[-1] = attrs.evolve(last, text=last.text + "".join(self.chunks))
+            self.chunks.clear()
+
+
+@attrs.define
+class _OpenTurn:
+    """A turn that has not ended: its messages by position, its calls by ordinal."""
+
+    status: TurnStatus = TurnStatus.QUEUED
+    messages: dict[int, _Growing] = attrs.Factory(dict)
+    calls: dict[int, ToolCalled] = attrs.Factory(dict)
+
+
+class Transcript:
+    """The messages of a session, folded from its events when somebody looks.
+
+    ``messages_max`` bounds how many messages of ended turns are kept; older ones are forgotten here (they stay in the
+    journal) and ``first_turn`` says where what is kept begins.
+    """
+
+    __slots__ = ("_ended", "_messages_max", "_open", "_unfolded", "first_turn")
+
+    def __init__(self, ended: Iterable[Message] = (), *, messages_max: int = 1 << 62, first_turn: int = 0) -> None:
+        """Start from messages of turns that have ended."""
+        self._ended: list[Message] = list(ended)
+        self._open: dict[int, _OpenTurn] = {}
+        self._unfolded: list[Event] = []
+        self._messages_max = messages_max
+        self.first_turn = first_turn
+
+    def add(self, event: Event) -> None:
+        """Take one more event, in order; folding waits until somebody looks or 256 are waiting."""
+        self._unfolded.append(event)
+        if len(self._unfolded) >= 256:  # noqa: PLR2004 - bounds what waits to be folded
+            self._fold()
+
+    def ended(self) -> list[Message]:
+        """Return the messages of turns that have ended; the list only grows, until it is trimmed to its bound."""
+        self._fold()
+        return self._ended
+
+    def messages(self) -> tuple[Message, ...]:
+        """Return all messages, those of open turns last."""
+        self._fold()
+        return (*self._ended, *(message for turn in self._open for message in self.of_turn(turn)))
+
+    def of_turn(self, turn: int) -> tuple[Message, ...]:
+        """Return the messages of one open turn, as far as they are on disk."""
+        self._fold()
+        found = self._open.get(turn)
+        if found is None:
+            return ()
+        return tuple(message.freeze(str(found.status)) for _, message in sorted(found.messages.items()))
+
+    def before(self, turn: int) -> History:
+        """View what a model reads when ``turn`` runs: every ended turn, then the turn's own messages."""
+        return History(self.ended(), self.of_turn(turn))
+
+    def _fold(self) -> None:
+        """Apply the events that wait."""
+        if not self._unfolded:
+            return
+        events, self._unfolded = self._unfolded, []
+        for event in events:
+            self._apply(event)
+        if len(self._ended) > self._messages_max:
+            # A new list, since views may still look at the old one.
+            self._ended = self._ended[-(self._messages_max // 2 or 1) :]
+            self.first_turn = self._ended[0].turn
+
+    def _apply(self, event: Event) -> None:
+        """Apply one event."""
+        body = event.body
+        match body:
+            case MessageAdded():
+                parts = tuple(Part(part.kind, part.text, part.name, part.call_id) for part in body.parts)
+                self._ended.append(Message(body.message_id, body.role, parts, 0, 0, event.seq))
+            case MessageAccepted():
+                message = _Growing(body.message_id, "user", body.turn, 0, event.seq, [Part("text", body.text)])
+                self._open[body.turn] = _OpenTurn(messages={-1: message})
+            case TurnStarted():
+                self._open[body.turn].status = TurnStatus.RUNNING
+            case TextAppended():
+                self._text(event.seq, body)
+            case ToolCalled():
+                turn = self._open[body.turn]
+                turn.calls[body.call] = body
+                message = self._message(turn, body.turn, body.attempt, body.message, event.seq, "assistant")
+                message.begin(Part("tool_call", body.arguments, body.name, body.call_id))
+            case ToolEnded():
+                turn = self._open[body.turn]
+                call = turn.calls[body.call]
+                message = self._message(turn, body.turn, body.attempt, body.message, event.seq, "tool")
+                message.begin(Part("tool_result", body.content, call.name, call.call_id, str(body.status)))
+            case AttemptInterrupted():
+                turn = self._open[body.turn]
+                turn.messages = {-1: turn.messages[-1]}
+                turn.calls.clear()
+                turn.status = TurnStatus.QUEUED
+            case TurnEnded():
+                turn = self._open.pop(body.turn)
+                status = str(body.status)
+                self._ended += [message.freeze(status) for _, message in sorted(turn.messages.items())]
+            case _:
+                pass
+
+    def _text(self, seq: int, body: TextAppended) -> None:
+        """Let a part grow, or begin it."""
+        message = self._message(self._open[body.turn], body.turn, body.attempt, body.message, seq, "assistant")
+        if body.part == len(message.parts):
+            message.begin(Part(body.type, "", status=str(PartStatus.STREAMING)))
+        if body.text:
+            message.chunks.append(body.text)
+        if body.status is not PartStatus.STREAMING:
+            message.join()
+            message.parts[-1] = attrs.evolve(message.parts[-1], status=str(body.status))
+
+    @staticmethod
+    def _message(turn: _OpenTurn, number: int, attempt: int, position: int, seq: int, role: Role) -> _Growing:
+        """Find a message of an open turn by its position, or begin it."""
+        message = turn.messages.get(position)
+        if message is None:
+            message_id = made_message_id(number, attempt, position)
+            message = turn.messages[position] = _Growing(message_id, role, number, attempt, seq)
+        return message

@@ -1,0 +1,80 @@
+"""Where a runtime is put together for a host: the adapters of its ports, chosen from plain values."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import BinaryIO, Final, Literal
+
+import trio
+
+from actors.core.limits import Limits
+from actors.errors import ConfigurationError
+from actors.ports import Clock, Journal
+from actors.runtime.agent import Agent, Answer
+from actors.runtime.agent import agent as make_agent
+from actors.runtime.clock import SystemClock, Threads
+from actors.runtime.facade import Runtime, run_runtime
+from actors.runtime.recorder import Recorder
+from actors.store.memory import MemoryJournal
+from actors.store.sqlite import SQLiteJournal
+
+MEMORY: Final = ":memory:"
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+@asynccontextmanager
+async def open_runtime(
+    store: str | Path | Journal,
+    *,
+    agent: Agent | Answer,
+    limits: Limits | None = None,
+    log: str | Path | BinaryIO | None = None,
+    log_level: LogLevel = "info",
+    takeover: bool = False,
+    clock: Clock | None = None,
+) -> AsyncIterator[Runtime]:
+    """Open a store and run an agent's sessions on it until the block is left.
+
+    ``store`` is the path of a file, ``":memory:"``, or a journal of the host's own. ``agent`` is an async function of a
+    turn, or what ``actors.agent`` made of one. ``log`` is a path that JSON lines are appended to, or an open binary file
+    (None: nothing is written; everything is counted all the same). ``takeover`` fences another process that owns the
+    store instead of being refused.
+
+    When the block starts, nothing of an earlier life is running: what was interrupted is marked, what was queued goes
+    on. When it ends, running turns get the limit ``drain_s`` to end and are interrupted after it; if the block raised,
+    they are interrupted at once.
+
+    Raises ConfigurationError for an option out of its range, StoreInUseError if another process owns the store,
+    StoreSchemaError for a newer or a foreign file, StoreUnavailableError if it cannot be opened.
+    """
+    if log_level not in {"debug", "info", "warning", "error"}:
+        message = f"log_level is {log_level!r}"
+        raise ConfigurationError(message, hint="give debug, info, warning or error")
+    given = agent if isinstance(agent, Agent) else make_agent(agent)
+    bounds = limits or Limits()
+    time = clock or SystemClock()
+    sink = Path(log) if isinstance(log, str) else log
+    try:
+        recorder = Recorder(sink, log_level, bounds, time)
+    except OSError as error:
+        message = f"the log cannot be opened: {error.strerror}"
+        raise ConfigurationError(message, hint="give a path in a folder that exists and is writable") from error
+    try:
+        async with run_runtime(
+            _journal(store), given, limits=bounds, clock=time, recorder=recorder, takeover=takeover
+        ) as runtime:
+            yield runtime
+    finally:
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(recorder.close)
+
+
+def _journal(store: str | Path | Journal) -> Journal:
+    """Choose the journal that a value names."""
+    if isinstance(store, str | Path):
+        return MemoryJournal() if str(store) == MEMORY else SQLiteJournal(store, Threads())
+    if not all(callable(getattr(store, name, None)) for name in ("open", "commit", "load", "events", "close")):
+        message = f"store is {type(store).__name__}"
+        raise ConfigurationError(message, hint='give a path, ":memory:" or a Journal')
+    return store

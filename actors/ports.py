@@ -1,0 +1,168 @@
+"""The seams a host may replace: the journal, the clock, and the way blocking work is done.
+
+An adapter inherits its port by name and passes the contract suite of that port (``tests/store/journal_contract.py``).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+import attrs
+
+from actors.core.events import Event
+from actors.core.ids import ChatId
+from actors.core.session import SessionState
+from actors.core.transcript import Message
+
+T = TypeVar("T")
+
+
+@attrs.frozen
+class Append:
+    """Events of one session to be written together.
+
+    ``expected_seq`` is the number of the session's last event; a session that does not exist has 0. The numbers of the
+    events follow it without a gap.
+    """
+
+    chat_id: ChatId
+    expected_seq: int
+    events: tuple[Event, ...]
+
+
+@attrs.frozen
+class Erase:
+    """Remove everything of one session and leave a tombstone."""
+
+    chat_id: ChatId
+    at_s: float
+
+
+Entry = Append | Erase
+
+
+@attrs.frozen
+class Committed:
+    """The entry is on disk."""
+
+
+@attrs.frozen
+class Conflict:
+    """The entry was not written: the session's last event is ``seq``, not the one that was expected."""
+
+    seq: int
+
+
+Outcome = Committed | Conflict
+
+
+@attrs.frozen
+class Opened:
+    """What a journal says when it is opened.
+
+    ``epoch`` is this life; ``unfinished`` are the sessions that have a turn which has not ended.
+    """
+
+    epoch: int
+    chat_ids: frozenset[ChatId]
+    tombstones: frozenset[ChatId]
+    unfinished: tuple[ChatId, ...]
+
+
+@attrs.frozen
+class Found:
+    """The message that a key names: its turn, the number of its acceptance, and how the turn ended if it has."""
+
+    turn: int
+    seq: int
+    status: str
+    reason: str
+    error: str
+
+
+@attrs.frozen
+class Page:
+    """Messages of whole turns, oldest first; ``before_turn`` asks for the page before, None if there is none."""
+
+    messages: tuple[Message, ...]
+    before_turn: int | None
+
+
+class Journal(Protocol):
+    """The ordered events of every chat, and what is projected from them.
+
+    All methods but ``close`` raise StoreUnavailableError when the disk does not do its part and StoreCorruptError when
+    rows contradict each other.
+    """
+
+    async def open(self, *, takeover: bool) -> Opened:
+        """Own the store for one life.
+
+        Raises StoreInUseError if another process owns it and ``takeover`` is false, StoreSchemaError if it was written
+        by a newer version.
+        """
+        ...
+
+    async def commit(self, entries: Sequence[Entry]) -> Sequence[Outcome]:
+        """Write the entries in order, in one transaction, and return what became of each.
+
+        A conflict concerns its own entry only. Any error means that nothing is known to be written; committing the same
+        entries again is safe, since what was written already is recognised. Raises StoreFencedError if another life owns
+        the store. At most one call at a time.
+        """
+        ...
+
+    async def load(self, chat_id: ChatId) -> SessionState | None:
+        """Return what is open in a session, in work that does not depend on its history; None if there is none."""
+        ...
+
+    async def find(self, chat_id: ChatId, message_id: str) -> Found | None:
+        """Return the user's message that an idempotency key names."""
+        ...
+
+    async def events(self, chat_id: ChatId, after: int, rows_max: int) -> tuple[Event, ...]:
+        """Return the events after a number, at most ``rows_max``, in order."""
+        ...
+
+    async def messages(self, chat_id: ChatId, before_turn: int | None, rows_max: int) -> Page:
+        """Return the last page of messages of ended turns before a turn; at least one whole turn if there is one."""
+        ...
+
+    async def sessions(self, after: str, rows_max: int) -> tuple[ChatId, ...]:
+        """Return the ids of sessions in order, after one of them."""
+        ...
+
+    async def close(self) -> None:
+        """Give the store up; what was committed stays. Safe to call twice, and after a failure."""
+        ...
+
+
+class Clock(Protocol):
+    """Time, ids and dice: the only place they come from, so that a test can hold them."""
+
+    def now_s(self) -> float:
+        """Return monotonic seconds, for deadlines and delays."""
+        ...
+
+    def wall_s(self) -> float:
+        """Return seconds since 1970, for people; it may jump."""
+        ...
+
+    def busy_s(self) -> float:
+        """Return seconds of real time, for measuring how long a task has held the loop."""
+        ...
+
+    def dice(self) -> float:
+        """Return a number from 0 up to 1."""
+        ...
+
+    def mint_id(self) -> str:
+        """Return an id that is unique in the store: a UUIDv7."""
+        ...
+
+
+class Offload(Protocol):
+    """The way to do blocking work beside the loop."""
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Run ``work`` in a thread and return its result; it runs to its end even when the caller is cancelled."""
+        ...

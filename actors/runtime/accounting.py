@@ -1,0 +1,77 @@
+"""Counts and dead letters: what became of every envelope, so that the sums can be checked at any quiet point."""
+
+from collections import Counter, deque
+
+import attrs
+
+from actors.core.ids import DropReason
+from actors.ports import Clock
+from actors.runtime.recorder import Recorder
+
+
+@attrs.frozen
+class DeadLetter:
+    """An envelope that was not delivered or not handled; ``chat_id`` is shown as text, whatever was given."""
+
+    chat_id: str
+    reason: DropReason
+    kind: str
+    size_bytes: int
+    at_s: float
+
+
+@attrs.define
+class Counts:
+    """Totals since the runtime was opened.
+
+    ``sent`` is the sum of ``refused``, ``given_up`` (cancelled while waiting for room) and what mailboxes admitted.
+    """
+
+    sent: int = 0
+    refused: int = 0
+    given_up: int = 0
+    dead: int = 0
+    duplicates: int = 0
+    late_replies: int = 0
+    late_output: int = 0
+    events: int = 0
+    signals: int = 0
+    turns: Counter[str] = attrs.Factory(Counter)
+    dropped: Counter[str] = attrs.Factory(Counter)
+    tool_calls: int = 0
+    activations: int = 0
+    crashes: int = 0
+    restarts: int = 0
+    quarantines: int = 0
+    abandoned: int = 0
+    lagged: int = 0
+    interrupted: int = 0
+    created: int = 0
+    deleted: int = 0
+
+
+class Accounts:
+    """Where drops are counted, logged and kept."""
+
+    def __init__(self, dead_letters_max: int, recorder: Recorder, clock: Clock) -> None:
+        """Start at nothing."""
+        self.counts = Counts()
+        self.dead_letters: deque[DeadLetter] = deque(maxlen=dead_letters_max)
+        self._recorder = recorder
+        self._clock = clock
+
+    def drop(self, chat_id: object, reason: DropReason, kind: str, size_bytes: int = 0) -> None:
+        """Account for an envelope that was refused: one count, one record (at a limited rate), one dead letter."""
+        self.counts.dropped[reason] += 1
+        self._bury(chat_id, reason, kind, size_bytes)
+
+    def bury(self, chat_id: object, reason: DropReason, kind: str, size_bytes: int = 0) -> None:
+        """Account for an envelope that was admitted and will not be handled."""
+        self.counts.dead += 1
+        self._bury(chat_id, reason, kind, size_bytes)
+
+    def _bury(self, chat_id: object, reason: DropReason, kind: str, size_bytes: int) -> None:
+        """Keep the letter and say so."""
+        shown = ascii(chat_id)[:300] if type(chat_id) is not str else ascii(chat_id)[1:-1][:300]
+        self.dead_letters.append(DeadLetter(shown, reason, kind, size_bytes, self._clock.wall_s()))
+        self._recorder.limited("warning", "envelope.dropped", str(reason), chat_id=shown, kind=kind)

@@ -1,0 +1,689 @@
+"""One incarnation of a session: recover, then take one thing at a time, until it ends or crashes.
+
+The order is always the same: decide, write, take over, publish, act. The agent runs in a task of its own, so that a
+stop is heard while it thinks; whatever it wants written comes back through the mailbox's inner door.
+"""
+
+from collections.abc import Callable
+from typing import Final, Literal
+
+import attrs
+import outcome
+import trio
+from typing_extensions import override
+
+from actors.core.commands import Accept, Ask, Begin, Cancel, Command, Emit, Finish, Recover
+from actors.core.effects import Effect, Refusal, StartTurn, WakePrompt
+from actors.core.envelope import Tell
+from actors.core.events import AttemptInterrupted, Event, EventBody, ToolCalled, TurnEnded
+from actors.core.ids import DropReason
+from actors.core.lifecycle import PartStatus, TurnStatus
+from actors.core.session import Policy, SessionState, decide, fold
+from actors.core.stream import ProgressSignal
+from actors.core.transcript import History, Transcript
+from actors.errors import ActorsError, AskError, HandlerError, Reject, TurnOverError
+from actors.ports import Append, Committed
+from actors.runtime.agent import Session
+from actors.runtime.broadcast import Outbox
+from actors.runtime.committer import Failed, Result
+from actors.runtime.control import AnswerPrompt, CancelTurn, Delete, Prepare, Stop
+from actors.runtime.mailbox import Letter, Reply, Request
+from actors.runtime.ref import Accepted, Ref
+from actors.runtime.refusals import refused
+from actors.runtime.services import Services
+from actors.runtime.turn import Turn, TurnPort
+
+LETTERS_IN_GROUP_MAX: Final = 16
+"""Messages of one session accepted in one transaction, and handled between two looks at the control lane."""
+
+
+class SessionCrashedError(ActorsError):
+    """The agent or a handler raised: the incarnation ends and its supervisor judges. Never leaves the package."""
+
+
+class SessionLostError(ActorsError):
+    """The journal has something else than this incarnation believed: it ends and recovers. Never leaves the package."""
+
+
+@attrs.frozen
+class _Written:
+    """Inner: events of the running turn to be written; ``reply`` is answered when they are."""
+
+    command: Emit | Ask
+    reply: Reply
+
+
+@attrs.frozen
+class _Flush:
+    """Inner: take what the turn has said so far to the journal."""
+
+    turn: Turn
+
+
+@attrs.frozen
+class _Done:
+    """Inner: the agent's task has ended, or was given up (``abandoned``)."""
+
+    turn: Turn
+    status: TurnStatus
+    reason: str = ""
+    error: str = ""
+    crash: BaseException | None = None
+
+
+class _Group:
+    """Commands decided one after the other and written together."""
+
+    __slots__ = ("after", "bodies", "effects", "keys", "size_bytes", "state")
+
+    def __init__(self, state: SessionState) -> None:
+        """Begin from the committed state."""
+        self.state = state
+        self.bodies: list[EventBody] = []
+        self.effects: list[Effect] = []
+        self.after: list[Callable[[SessionState], None]] = []
+        self.keys: set[str] = set()
+        self.size_bytes = 0
+
+    def add(self, command: Command, policy: Policy, now_s: float) -> Refusal | None:
+        """Decide a command on what the ones before it come to."""
+        decision = decide(self.state, command, policy, now_s)
+        if isinstance(decision, Refusal):
+            return decision
+        self.bodies += decision.bodies
+        self.effects += decision.effects
+        self.state = fold(self.state, decision.bodies)
+        return None
+
+
+class Actor(TurnPort):
+    """One incarnation of one session."""
+
+    def __init__(self, ref: Ref, services: Services) -> None:
+        """Belong to a ref; nothing runs yet."""
+        self._ref = ref
+        self._services = services
+        self._session = Session(ref.chat_id, ref.incarnation)
+        self._turn: Turn | None = None
+        self._committing: trio.lowlevel.Task | None = None
+        self._result: Result | None = None
+        self._crash: BaseException | None = None
+        self._leaving = ""
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Live until stopped. ``ready`` is called once the session takes messages.
+
+        Raises SessionCrashedError when the agent or a handler raised, SessionLostError when the journal disagrees, and
+        StoreError when it cannot be read.
+        """
+        try:
+            await self._recover()
+            ready()
+            await self._serve()
+        finally:
+            turn = self._turn
+            if turn is not None:  # killed: what the agent still says goes nowhere
+                turn.close(PartStatus.CUT)
+                turn.scope.cancel()
+                self._ref.turn = None
+
+    async def _recover(self) -> None:
+        """Read what is open, and settle what an earlier life left running, before anything is taken."""
+        ref, services = self._ref, self._services
+        while ref.writing:  # an entry of the incarnation before is still on its way
+            await trio.sleep(services.limits.commit_retry_first_s)
+        if ref.state is None or ref.incarnation > 1:
+            async with services.activations:
+                state = await services.journal.load(ref.chat_id)
+            if state is None:
+                message = "the session is not in the journal"
+                raise SessionLostError(message, chat_id=ref.chat_id)
+            ref.state, ref.seq = state, state.seq
+        assert ref.state is not None, "it was loaded above, or it was created in this life"
+        running = ref.state.running
+        retry = services.agent.on_interrupted == "retry" and not self._ref.failures
+        attempts_max = services.agent.attempts_max or services.limits.attempts_max
+        group = _Group(ref.state)
+        now_s = services.clock.wall_s()
+        if running is not None:
+            group.add(Recover(retry=retry, attempts_max=attempts_max), services.policy, now_s)
+            services.accounts.counts.interrupted += 1
+            services.recorder.record(
+                "info", "turn.interrupted", chat_id=ref.chat_id, epoch=services.epoch, turn=running.turn
+            )
+        group.add(Begin(), services.policy, now_s)
+        await self._commit(group)
+
+    async def _serve(self) -> None:
+        """Take what comes: control first, then the session's own turn, then messages."""
+        box = self._ref.mailbox
+        while True:
+            if box.control:
+                await self._heed()
+            if self._crash is not None:
+                if self._turn is None:
+                    message = f"{type(self._crash).__name__} in turn or handler"
+                    raise SessionCrashedError(message, chat_id=self._ref.chat_id) from self._crash
+                self._cancel_running("crashed")
+            if self._leaving and self._turn is None:
+                return
+            if box.inner:
+                await self._heed_turn()
+            elif box.messages and not self._leaving and self._crash is None:
+                await self._heed_messages()
+            elif not box.control:
+                self._ref.busy = False
+                await box.park()
+                self._ref.busy = True
+
+    async def _heed(self) -> None:
+        """Take everything that waits on the control lane."""
+        control = self._ref.mailbox.control
+        while control:
+            signal = control.pop(next(iter(control)))
+            match signal:
+                case Stop(reason=reason):
+                    self._leaving = self._leaving or reason
+                    self._cancel_running(reason)
+                case Delete():
+                    self._leaving = "deleted"
+                    self._ref.erasing = True
+                    self._cancel_running("deleted")
+                case CancelTurn(turn=turn, reply=reply):
+                    await self._cancel(turn, reply)
+                case AnswerPrompt(answer=answer, reply=reply):
+                    group = _Group(self._state)
+                    refusal = group.add(answer, self._services.policy, self._services.clock.wall_s())
+                    await self._commit(group)
+                    reply.set(refusal)
+                case Prepare(reply=reply):
+                    await self._load_history()
+                    reply.set(None)
+                case _:
+                    assert signal is None, f"no control signal is {type(signal).__name__}"
+
+    async def _heed_turn(self) -> None:
+        """Take what the session's own turn wants written, together."""
+        inner = self._ref.mailbox.inner
+        group = _Group(self._state)
+        now_s = self._services.clock.wall_s()
+        policy = self._services.policy
+        while inner:
+            item = inner.popleft()
+            match item:
+                case _Done() if item.turn is self._turn:
+                    self._end_turn(group, item, now_s)
+                case _Flush(turn=turn) if turn is self._turn:
+                    turn.flushing = False
+                    said, turn.unsaved_bytes = turn.unsaved_bytes, 0
+                    group.size_bytes += said
+                    bodies = turn.checkpoint()
+                    if bodies:
+                        group.add(Emit(turn.number, turn.attempt, bodies), policy, now_s)
+                    if turn.room is not None:
+                        group.after.append(lambda _, room=turn.room: room.set())
+                case _Written(command=command, reply=reply):
+                    before = len(group.bodies)
+                    refusal = group.add(command, policy, now_s)
+                    group.size_bytes += sum(_size(body) for body in group.bodies[before:])
+                    group.after.append(lambda _, reply=reply, refusal=refusal: self._wrote(reply, refusal))
+                case _:
+                    pass  # words of a turn that is over
+        await self._commit(group)
+
+    @staticmethod
+    def _wrote(reply: Reply, refusal: Refusal | None) -> None:
+        """Answer a turn that waits for its events to be on disk."""
+        if refusal is None:
+            reply.set(None)
+        else:
+            reply.fail(TurnOverError(f"not written: {refusal.detail}"))
+
+    async def _heed_messages(self) -> None:
+        """Accept or handle the messages that wait, in their order; those to be accepted are written together."""
+        box = self._ref.mailbox
+        group: _Group | None = None
+        for _ in range(LETTERS_IN_GROUP_MAX):
+            if not box.messages or box.control:
+                break
+            content = box.messages[0].content
+            if type(content) is Tell:
+                if group is not None:
+                    break
+                await self._handle_volatile()
+                return
+            assert isinstance(content, Accept), "what is not volatile is to be accepted"
+            if group is not None and content.message_id in group.keys:
+                break  # the same key again: it gets the receipt of the first, which must be on disk before
+            letter = box.take()
+            assert isinstance(letter, Request), "whoever sends a durable message waits for its receipt"
+            group = group or _Group(self._state)
+            group.keys.add(content.message_id)
+            await self._accept(group, letter, content)
+        if group is not None:
+            await self._commit(group)
+
+    async def _accept(self, group: _Group, request: Request, command: Accept) -> None:
+        """Decide one message: a key that is known gets its first receipt, the others a turn or a refusal."""
+        reply = request.reply
+        reply.started = True
+        first = self._ref.recent.get(command.message_id)
+        if first is None and request.envelope.origin is not None:  # the sender gave the key
+            found = await self._services.journal.find(self._ref.chat_id, command.message_id)
+            if found is not None:
+                first = Accepted(command.message_id, found.turn, found.seq, self._services.epoch)
+        self._ref.executed += 1
+        if first is not None:
+            self._services.accounts.counts.duplicates += 1
+            reply.set(attrs.evolve(first, duplicate=True))
+            return
+        refusal = group.add(command, self._services.policy, self._services.clock.wall_s())
+        if refusal is not None:
+            self._services.accounts.drop(self._ref.chat_id, refusal.reason, "accept", request.size_bytes)
+            reply.fail(refused(refusal.reason, refusal.detail, self._ref.chat_id))
+            return
+        turn, number = group.state.turns, len(group.bodies)
+        started = group.effects and isinstance(group.effects[-1], StartTurn) and group.effects[-1].turn == turn
+        seq = self._state.seq + number - (1 if started else 0)
+        accepted = Accepted(command.message_id, turn, seq, self._services.epoch)
+        group.size_bytes += request.size_bytes
+
+        def receipt(_: SessionState) -> None:
+            self._ref.remember(accepted)
+            reply.set(accepted)
+
+        group.after.append(receipt)
+
+    async def _handle_volatile(self) -> None:
+        """Handle volatile messages until another kind comes, the quantum is over, or control wants to be heard."""
+        box, clock, session = self._ref.mailbox, self._services.clock, self._session
+        receive = self._services.agent.receive
+        assert receive is not None, "the router refuses volatile messages without a handler"
+        messages, control = box.messages, box.control
+        until_s = clock.busy_s() + self._services.limits.quantum_s
+        while messages and not control:
+            content = messages[0].content
+            if type(content) is not Tell:
+                return
+            letter = box.take()
+            if type(letter) is Request:
+                await self._handle_request(letter, content)
+            elif letter.deadline_s is not None and letter.deadline_s <= clock.now_s():
+                self._expire(letter)
+            else:
+                origin = letter.origin
+                session.call_chain = () if origin is None else origin.call_chain
+                self._ref.executed += 1
+                try:
+                    await receive(session, content.payload)
+                except Exception as error:  # noqa: BLE001 - the border to the host's code; judged by the supervisor
+                    if not isinstance(error, Reject):
+                        self._crash = error
+                        return
+            if clock.busy_s() >= until_s:
+                await trio.lowlevel.checkpoint()
+                until_s = clock.busy_s() + self._services.limits.quantum_s
+
+    async def _handle_request(self, request: Request, content: Tell) -> None:
+        """Handle an ask; whatever happens, the asker is answered."""
+        envelope, reply = request.envelope, request.reply
+        receive = self._services.agent.receive
+        assert receive is not None, "the router refuses volatile messages without a handler"
+        if envelope.deadline_s is not None and envelope.deadline_s <= self._services.clock.now_s():
+            self._expire(envelope)
+            message = "the deadline passed while the message waited"
+            reply.fail(AskError(message, outcome="not_started", chat_id=envelope.chat_id))
+            return
+        self._session.call_chain = () if envelope.origin is None else envelope.origin.call_chain
+        self._ref.executed += 1
+        reply.started = True
+        try:
+            answer = await receive(self._session, content.payload)
+        except Reject as error:
+            reply.fail(HandlerError(f"rejected: {error}", outcome="unknown", chat_id=envelope.chat_id))
+        except BaseException as error:
+            failed = HandlerError(f"the handler raised {type(error).__name__}", outcome="unknown", chat_id=envelope.chat_id)
+            failed.__cause__ = error if isinstance(error, Exception) else None
+            reply.fail(failed)
+            if not isinstance(error, Exception):
+                raise
+            self._crash = error
+        else:
+            if not reply.set(answer):
+                self._services.accounts.counts.late_replies += 1
+                self._services.recorder.record("debug", "ask.late_reply", chat_id=envelope.chat_id)
+
+    def _expire(self, letter: Letter) -> None:
+        """Account for a volatile message whose deadline passed in the mailbox."""
+        self._ref.dead += 1
+        self._services.accounts.bury(self._ref.chat_id, DropReason.EXPIRED, "tell", letter.size_bytes)
+
+    async def _cancel(self, number: int, reply: Reply) -> None:
+        """Cancel one turn."""
+        turn = self._turn
+        if turn is not None and turn.number == number:
+            self._cancel_running("cancelled")
+            reply.set(True)  # noqa: FBT003 - the answer to "was it open?"
+            return
+        group = _Group(self._state)
+        refusal = group.add(Cancel(number), self._services.policy, self._services.clock.wall_s())
+        await self._commit(group)
+        reply.set(refusal is None)
+
+    def _cancel_running(self, reason: str) -> None:
+        """Cancel the running turn, and give it up if it does not end within its grace."""
+        turn = self._turn
+        if turn is None or turn.cancel_reason:
+            return
+        turn.cancel_reason = reason
+        turn.scope.cancel()
+        grace_s = self._services.limits.cancel_grace_s
+
+        async def give_up() -> None:
+            await trio.sleep(grace_s)
+            if not turn.closed and self._turn is turn:
+                place = _place(turn.task)
+                self._services.accounts.counts.abandoned += 1
+                self._services.recorder.record(
+                    "error", "turn.abandoned", chat_id=turn.chat_id, turn=turn.number, place=place
+                )
+                status, why = _end_of(turn)
+                self._ref.mailbox.post_inner(_Done(turn, status, why or "abandoned"))
+
+        self._services.spawn(give_up, "grace")
+
+    def _start(self, effect: StartTurn, state: SessionState) -> None:
+        """Start the agent on its turn, in a task of its own."""
+        running = state.running
+        assert running is not None, "a turn is started by the event that makes it running"
+        assert running.turn == effect.turn, "effects follow their events"
+        turn = Turn(self, running, self._ref.chat_id, self._services.epoch, state.saved)
+        self._turn = turn
+        self._ref.turn = turn
+
+        async def answer() -> None:
+            await self._answer(turn)
+
+        self._services.spawn(answer, "turn")
+
+    async def _answer(self, turn: Turn) -> None:
+        """Run the agent to its end, whatever that is, and report it through the inner door."""
+        turn.task = trio.lowlevel.current_task()
+        scope = turn.scope
+        done = _Done(turn, TurnStatus.COMPLETED)
+        try:
+            with scope:
+                scope.deadline = trio.current_time() + self._services.limits.turn_s
+                text = await self._services.agent.answer(turn)
+                if isinstance(text, str):
+                    await turn.write(text)
+            if scope.cancelled_caught or turn.cancel_reason:
+                done = _Done(turn, *_end_of(turn))
+        except trio.Cancelled:
+            raise  # the runtime is being torn down; the store says running, and recovery settles it
+        except Reject as error:
+            done = _Done(turn, TurnStatus.FAILED, "rejected", str(error)[:200])
+        except BaseException as error:  # noqa: BLE001 - the barrier: nothing an agent raises passes
+            crash = without_cancelled(error)
+            if crash is None or turn.cancel_reason:
+                done = _Done(turn, *_end_of(turn))
+            else:
+                done = _Done(turn, TurnStatus.FAILED, "crashed", type(crash).__name__, crash)
+        if not turn.closed:
+            self._ref.mailbox.post_inner(done)
+
+    def _end_turn(self, group: _Group, done: _Done, now_s: float) -> None:
+        """Put the end of the turn into the group: last words, seals, state, status, and the next turn."""
+        turn = done.turn
+        completed = done.status is TurnStatus.COMPLETED
+        last_words = turn.close(PartStatus.COMPLETE if completed else PartStatus.CUT)
+        group.size_bytes += turn.unsaved_bytes
+        finish = Finish(
+            turn.number,
+            turn.attempt,
+            done.status,
+            last_words,
+            turn.changed_state() if completed else None,
+            done.reason,
+            done.error,
+            begin_next=done.crash is None and not self._leaving,
+        )
+        self._turn = None
+        self._ref.turn = None
+        self._crash = self._crash or done.crash
+        refusal = group.add(finish, self._services.policy, now_s)
+        assert refusal is None, "only the running turn is ended, and only once"
+
+    async def _commit(self, group: _Group) -> None:
+        """Write what was decided, then publish it, answer and act."""
+        if group.bodies:
+            state, services = self._state, self._services
+            at_s, epoch, chat_id = services.clock.wall_s(), services.epoch, self._ref.chat_id
+            first = state.seq + 1
+            events = tuple(Event(chat_id, first + n, epoch, at_s, body) for n, body in enumerate(group.bodies))
+            after = group.state
+            result = await self._submit(
+                Append(chat_id, state.seq, events), group.size_bytes, lambda: self._take_over(events, after)
+            )
+            if not isinstance(result, Committed):
+                self._lost(result)
+        for act in group.after:
+            act(group.state)
+        for effect in group.effects:
+            match effect:
+                case StartTurn():
+                    await self._load_history()
+                    self._start(effect, group.state)
+                case WakePrompt(prompt=prompt, answer=answer):
+                    waiting = self._turn and self._turn.prompts.pop(prompt, None)
+                    if waiting:
+                        waiting.set(answer)
+
+    async def _submit(self, entry: Append, size_bytes: int, publish: Callable[[], None]) -> Result:
+        """Have an entry written and wait for it; publishing happens even if this incarnation is killed meanwhile."""
+        ref = self._ref
+        self._result = None
+        ref.writing = True
+
+        def done(result: Result) -> None:
+            ref.writing = False
+            if isinstance(result, Committed):
+                publish()
+            self._result = result
+            if self._committing is not None:
+                trio.lowlevel.reschedule(self._committing, outcome.Value(None))
+                self._committing = None
+
+        self._services.committer.submit(entry, size_bytes, done)
+        if self._result is None:
+            self._committing = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(self._abort_commit)
+        assert self._result is not None, "the writer has said what became of the entry"
+        return self._result
+
+    def _take_over(self, events: tuple[Event, ...], state: SessionState) -> None:
+        """Take over what is on disk: publish it, count it, log it."""
+        accounts, recorder = self._services.accounts, self._services.recorder
+        counts = accounts.counts
+        counts.events += len(events)
+        for box in self._ref.committed(events, state):
+            self._lagged(box)
+        for event in events:
+            body = event.body
+            kind = type(body)
+            if kind is TurnEnded:
+                assert isinstance(body, TurnEnded), "kind is its type"
+                counts.turns[body.status] += 1
+                recorder.record(
+                    "info",
+                    "turn.ended",
+                    chat_id=event.chat_id,
+                    epoch=event.epoch,
+                    seq=event.seq,
+                    turn=body.turn,
+                    status=body.status.value,
+                    reason=body.reason,
+                    error=body.error if body.reason == "crashed" else "",
+                )
+            elif kind is ToolCalled:
+                counts.tool_calls += 1
+            elif kind is AttemptInterrupted:
+                counts.turns["retried"] += 1
+        if recorder.debugging:
+            for event in events:
+                recorder.record(
+                    "debug",
+                    "journal.event",
+                    chat_id=event.chat_id,
+                    epoch=event.epoch,
+                    seq=event.seq,
+                    turn=getattr(event.body, "turn", 0),
+                    kind=event.body.__struct_config__.tag,
+                )
+
+    def _lost(self, result: Result) -> None:
+        """End the incarnation after a write that did not happen: what it believes may be wrong."""
+        if isinstance(result, Failed):
+            raise result.error
+        message = f"the journal has {result}"
+        raise SessionLostError(message, chat_id=self._ref.chat_id)
+
+    def _lagged(self, box: Outbox) -> None:
+        """Account for a subscriber that was cut."""
+        self._services.accounts.counts.lagged += 1
+        self._services.recorder.limited(
+            "warning", "subscriber.lagged", "lagged", chat_id=self._ref.chat_id, seq=box.last_seq
+        )
+
+    @property
+    def _state(self) -> SessionState:
+        """The committed state."""
+        state = self._ref.state
+        assert state is not None, "an incarnation has recovered before it does anything else"
+        return state
+
+    def _abort_commit(self, _: object) -> trio.lowlevel.Abort:
+        """Stop waiting for the writer, which goes on."""
+        self._committing = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    @override
+    def say(self, turn: Turn, kind: Literal["text", "thinking"], text: str) -> None:
+        key, offset = turn.add(kind, text)
+        self._services.accounts.counts.signals += 1
+        broadcast = self._ref.broadcast
+        if broadcast:
+            for box in broadcast.text(key, kind, offset, text):
+                self._lagged(box)
+        unsaved = turn.unsaved_bytes = turn.unsaved_bytes + len(text)
+        if unsaved >= self._services.limits.checkpoint_bytes_max:
+            if not turn.flushing:
+                self._flush(turn)
+        elif not turn.due:
+            turn.due = True
+            self._services.checkpoints.add(turn, self._flush)
+
+    @override
+    def progress(self, turn: Turn, name: str, value: str) -> None:
+        self._services.accounts.counts.signals += 1
+        for box in self._ref.broadcast.progress(ProgressSignal(turn.chat_id, turn.number, name, value)):
+            self._lagged(box)
+
+    @override
+    def late(self, turn: Turn) -> None:
+        self._services.accounts.counts.late_output += 1
+        self._services.recorder.limited("warning", "turn.late_output", turn.chat_id, turn=turn.number)
+
+    @override
+    async def emit(self, turn: Turn, bodies: tuple[EventBody, ...]) -> None:
+        reply = Reply()
+        self._ref.mailbox.post_inner(_Written(Emit(turn.number, turn.attempt, bodies), reply))
+        await reply.wait()
+
+    @override
+    async def ask(
+        self, turn: Turn, kind: str, question: str, choices: tuple[str, ...], bodies: tuple[EventBody, ...]
+    ) -> int:
+        running = self._state.running
+        number = 0 if running is None else running.prompts_total
+        reply = Reply()
+        command = Ask(turn.number, turn.attempt, kind, question, choices, bodies)
+        self._ref.mailbox.post_inner(_Written(command, reply))
+        await reply.wait()
+        return number
+
+    @override
+    async def breathe(self, turn: Turn) -> None:
+        if turn.unsaved_bytes >= self._services.limits.unsaved_bytes_max:
+            turn.room = trio.Event()
+            if not turn.flushing:
+                self._flush(turn)
+            await turn.room.wait()
+            turn.room = None
+            return
+        now_s = self._services.clock.busy_s()
+        if now_s - turn.held_since_s >= self._services.limits.quantum_s:
+            await trio.lowlevel.checkpoint()
+            turn.held_since_s = self._services.clock.busy_s()
+        else:
+            await trio.lowlevel.checkpoint_if_cancelled()
+
+    @override
+    def history(self, turn: Turn) -> History:
+        transcript = self._ref.transcript
+        assert transcript is not None, "it is loaded before the agent starts"
+        return transcript.before(turn.number)
+
+    async def _load_history(self) -> None:
+        """Read the history of a cold session, once; nothing is written meanwhile, since only this task writes."""
+        ref, journal, limits = self._ref, self._services.journal, self._services.limits
+        if ref.transcript is not None:
+            return
+        page = await journal.messages(ref.chat_id, None, limits.history_messages_max)
+        first_turn = page.before_turn or 0
+        transcript = Transcript(page.messages, messages_max=limits.history_messages_max, first_turn=first_turn)
+        open_turns = {queued.turn: queued.seq for queued in self._state.open_turns}
+        after = min(open_turns.values(), default=ref.seq + 1) - 1
+        while after < ref.seq:
+            events = await journal.events(ref.chat_id, after, limits.page_rows_max)
+            for event in events:
+                if event.seq <= ref.seq and getattr(event.body, "turn", 0) in open_turns:
+                    transcript.add(event)
+            after = events[-1].seq if events else ref.seq
+        ref.transcript = transcript
+
+    def _flush(self, turn: Turn) -> None:
+        """Ask for a checkpoint of a turn."""
+        if not turn.closed and not turn.flushing and turn.unsaved_bytes:
+            turn.flushing = True
+            self._ref.mailbox.post_inner(_Flush(turn))
+
+
+def _end_of(turn: Turn) -> tuple[TurnStatus, str]:
+    """Say how a turn ends whose scope was cancelled: by a stop, by the runtime, or by its deadline."""
+    if turn.cancel_reason in {"cancelled", "deleted"}:
+        return TurnStatus.CANCELLED, ""
+    if turn.cancel_reason:
+        return TurnStatus.INTERRUPTED, turn.cancel_reason
+    return TurnStatus.FAILED, "deadline"
+
+
+def without_cancelled(error: BaseException) -> BaseException | None:
+    """Return what is left of an error without the cancellations in it."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.split(trio.Cancelled)[1]
+    return error
+
+
+def _size(body: EventBody) -> int:
+    """Estimate what an event of a turn costs to keep."""
+    return 100 + len(getattr(body, "text", "")) + len(getattr(body, "content", "")) + len(getattr(body, "arguments", ""))
+
+
+def _place(task: trio.lowlevel.Task | None) -> str:
+    """Name the line at which a task waits."""
+    place = "unknown"
+    if task is not None:
+        for frame, line in task.iter_await_frames():
+            place = f"{frame.f_code.co_filename.rpartition('/')[2]}:{line} {frame.f_code.co_name}"
+    return place

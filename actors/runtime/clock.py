@@ -1,0 +1,63 @@
+"""Time, ids, dice and threads: the one place where the runtime touches the world outside trio."""
+
+import os
+import random
+import time
+from collections.abc import Callable
+from typing import Final, TypeVar
+from typing_extensions import override
+
+import trio
+
+from actors.ports import Clock, Offload
+
+T = TypeVar("T")
+
+_VERSION_7: Final = 0x7 << 76
+_VARIANT: Final = 0x2 << 62
+
+
+class SystemClock(Clock):
+    """Trio's clock for deadlines (so a virtual clock drives it), the system's for people."""
+
+    def __init__(self, seed: int | None = None) -> None:
+        """Seed the dice; without a seed they come from the operating system."""
+        self._random = random.Random(os.urandom(16) if seed is None else seed)  # noqa: S311 - dice, not secrets
+
+    @override
+    def now_s(self) -> float:
+        return trio.current_time()
+
+    @override
+    def wall_s(self) -> float:
+        return time.time()
+
+    @override
+    def busy_s(self) -> float:
+        return time.perf_counter()
+
+    @override
+    def dice(self) -> float:
+        return self._random.random()
+
+    @override
+    def mint_id(self) -> str:
+        """Return a UUIDv7 (RFC 9562): milliseconds since 1970, then 74 random bits."""
+        milliseconds = int(self.wall_s() * 1000) & 0xFFFFFFFFFFFF
+        bits = self._random.getrandbits(74)
+        value = milliseconds << 80 | _VERSION_7 | bits >> 62 << 64 | _VARIANT | bits & 0x3FFFFFFFFFFFFFFF
+        digits = f"{value:032x}"
+        return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+class Threads(Offload):
+    """Blocking work in trio's worker threads, at most ``threads_max`` at once."""
+
+    def __init__(self, threads_max: int = 4) -> None:
+        """Bound the threads; work beyond the bound waits."""
+        self._limiter = trio.CapacityLimiter(threads_max)
+
+    @override
+    async def run(self, work: Callable[[], T]) -> T:
+        # Abandoned on cancellation: a disk that hangs must not keep the program from ending.
+        return await trio.to_thread.run_sync(work, limiter=self._limiter, abandon_on_cancel=True)

@@ -1,0 +1,165 @@
+"""The one writer: entries of all sessions, taken together into one transaction after another.
+
+While one group is written the next gathers, so the size of a group follows the load and no entry waits for a timer.
+Whoever submitted an entry is told in commit order, before anything else can be published. A group that cannot be
+written is tried again, with growing delays, for as long as the runtime lives: nothing of it is acknowledged meanwhile.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import attrs
+import trio
+
+from actors.core.limits import Limits
+from actors.errors import StoreCorruptError, StoreError, StoreFencedError, StoreUnavailableError
+from actors.ports import Committed, Conflict, Entry, Journal
+from actors.runtime.recorder import Recorder
+
+
+@attrs.frozen
+class Failed:
+    """The entry was not written and will not be."""
+
+    error: StoreError
+
+
+Result = Committed | Conflict | Failed
+Done = Callable[[Result], None]
+
+
+@attrs.define
+class CommitterStatistics:
+    """What the writer has done."""
+
+    groups: int = 0
+    entries: int = 0
+    entries_in_group_max: int = 0
+    retries: int = 0
+    pending: int = 0
+    degraded: bool = False
+
+
+class Committer:
+    """Groups entries and writes them."""
+
+    def __init__(
+        self, journal: Journal, limits: Limits, recorder: Recorder, on_change: Callable[[str], None]
+    ) -> None:
+        """``on_change`` is called with ``degraded``, ``recovered`` or ``fenced``."""
+        self._journal = journal
+        self._limits = limits
+        self._recorder = recorder
+        self._on_change = on_change
+        self._pending: deque[tuple[Entry, int, Done]] = deque()
+        self._task: trio.lowlevel.Task | None = None
+        self._fenced: StoreFencedError | None = None
+        self._busy = False
+        self.statistics = CommitterStatistics()
+
+    def submit(self, entry: Entry, size_bytes: int, done: Done) -> None:
+        """Have an entry written; ``done`` is called with what became of it. Each session has at most one entry here."""
+        if self._fenced is not None:
+            done(Failed(self._fenced))
+            return
+        self._pending.append((entry, size_bytes, done))
+        if self._task is not None:
+            trio.lowlevel.reschedule(self._task)
+            self._task = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is pending and nothing is being written."""
+        return not self._pending and not self._busy
+
+    async def run(self) -> None:
+        """Write groups until cancelled."""
+        while True:
+            if not self._pending:
+                self._task = trio.lowlevel.current_task()
+                await trio.lowlevel.wait_task_rescheduled(self._abort)
+            group = self._take()
+            self._busy = True
+            try:
+                await self._write(group)
+            finally:
+                self._busy = False
+
+    def _take(self) -> list[tuple[Entry, int, Done]]:
+        """Take what is pending, within the bounds of a group."""
+        group: list[tuple[Entry, int, Done]] = []
+        size_bytes = 0
+        while self._pending and len(group) < self._limits.commit_entries_max:
+            size_bytes += self._pending[0][1]
+            if group and size_bytes > self._limits.commit_bytes_max:
+                break
+            group.append(self._pending.popleft())
+        return group
+
+    async def _write(self, group: list[tuple[Entry, int, Done]]) -> None:
+        """Write one group, however often it takes."""
+        entries = [entry for entry, _, _ in group]
+        delay_s = self._limits.commit_retry_first_s
+        statistics = self.statistics
+        while True:
+            try:
+                results = await self._commit(entries)
+                break
+            except StoreFencedError as error:
+                self._fence(error, group)
+                return
+            except StoreCorruptError:
+                results = [await self._alone(entry) for entry in entries]
+                break
+            except Exception as error:  # noqa: BLE001 - a journal may fail in any way; nothing is acknowledged
+                self._degrade(error)
+            statistics.retries += 1
+            await trio.sleep(delay_s)
+            delay_s = min(delay_s * 2, self._limits.commit_retry_last_s)
+        statistics.groups += 1
+        statistics.entries += len(group)
+        statistics.entries_in_group_max = max(statistics.entries_in_group_max, len(group))
+        if statistics.degraded:
+            statistics.degraded = False
+            self._recorder.record("warning", "store.recovered")
+            self._on_change("recovered")
+        for (_, _, done), result in zip(group, results, strict=True):
+            done(result)
+
+    async def _commit(self, entries: Sequence[Entry]) -> Sequence[Result]:
+        """Ask the journal, and believe only an answer that fits the question."""
+        outcomes = await self._journal.commit(entries)
+        fits = isinstance(outcomes, Sequence) and len(outcomes) == len(entries)
+        if not fits or not all(isinstance(outcome, Committed | Conflict) for outcome in outcomes):
+            message = f"the journal answered {type(outcomes).__name__} to {len(entries)} entries"
+            raise StoreUnavailableError(message, hint="mend the journal; its port says what commit returns")
+        return outcomes
+
+    async def _alone(self, entry: Entry) -> Result:
+        """Write one entry of a group that held a bad one, so that only the bad one fails."""
+        try:
+            return (await self._commit([entry]))[0]
+        except StoreError as error:
+            return Failed(error)
+
+    def _degrade(self, error: Exception) -> None:
+        """Say, once per outage, that nothing can be written."""
+        if not self.statistics.degraded:
+            self.statistics.degraded = True
+            self._recorder.record("error", "store.degraded", error=type(error).__name__)
+            self._on_change("degraded")
+
+    def _fence(self, error: StoreFencedError, group: list[tuple[Entry, int, Done]]) -> None:
+        """Write nothing more: another life owns the store."""
+        self._fenced = error
+        self._recorder.record("error", "store.fenced")
+        left = [*group, *self._pending]
+        self._pending.clear()
+        self._on_change("fenced")
+        for _, _, done in left:
+            done(Failed(error))
+
+    def _abort(self, _: object) -> trio.lowlevel.Abort:
+        """Stop waiting."""
+        self._task = None
+        return trio.lowlevel.Abort.SUCCEEDED

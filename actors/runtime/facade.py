@@ -1,0 +1,593 @@
+"""The runtime as its host holds it: create, send, subscribe, cancel, stop, delete, and the counts of all of it."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import attrs
+import trio
+
+from actors.core.commands import Answer, Create, Seed
+from actors.core.envelope import Origin, check_text
+from actors.core.events import Event, SeedPart
+from actors.core.ids import ChatId, DropReason, parse_chat_id
+from actors.core.lifecycle import SessionPhase
+from actors.core.limits import Limits
+from actors.core.session import Decision, Policy, SessionState, decide, fold
+from actors.core.transcript import Transcript
+from actors.errors import RefusedError, StoreError
+from actors.ports import Append, Clock, Committed, Journal, Page
+from actors.runtime.accounting import Accounts, DeadLetter
+from actors.runtime.agent import Agent, Session
+from actors.runtime.committer import Committer, Failed, Result
+from actors.runtime.control import AnswerPrompt, CancelTurn, Delete, Prepare, Stop
+from actors.runtime.mailbox import Reply
+from actors.runtime.recorder import Recorder
+from actors.runtime.ref import Accepted, Ref, TurnResult
+from actors.runtime.refusals import refused
+from actors.runtime.registry import Letters, Registry
+from actors.runtime.router import Overflow, Router
+from actors.runtime.services import Checkpoints, Services
+from actors.runtime.subscription import Subscription
+from actors.runtime.supervisor import Supervisor
+from actors.runtime.turn import Turn
+
+SeedLike = Seed | tuple[str, str]
+"""A message to begin a history with: a ``Seed``, or a role and a text."""
+
+
+class Receipt:
+    """A message that is on disk: its place, and the way to its result."""
+
+    __slots__ = ("_accepted", "_ref", "_runtime", "chat_id", "duplicate", "epoch", "message_id", "seq", "turn")
+
+    def __init__(self, runtime: "Runtime", ref: Ref, accepted: Accepted) -> None:
+        """Made by ``Runtime.send``; ``duplicate`` says that the key was known and this is the first receipt again."""
+        self._runtime = runtime
+        self._ref = ref
+        self.chat_id = ref.chat_id
+        self.message_id = accepted.message_id
+        self.turn = accepted.turn
+        self.seq = accepted.seq
+        self.epoch = accepted.epoch
+        self.duplicate = accepted.duplicate
+
+    async def result(self) -> TurnResult:
+        """Wait for the turn to end, however that is, and say how.
+
+        Raises UnavailableError if the session is stopped or quarantined first; the message is on disk all the same.
+        """
+        return await self._runtime._result(self._ref, self)  # noqa: SLF001 - the runtime's own part
+
+    async def cancel(self) -> TurnResult:
+        """Stop the turn, queued or running, and say how it ended; a turn that had ended stays as it was.
+
+        What the agent had said is kept. An agent that does not end within the grace is given up.
+        """
+        reply = Reply()
+        if self._ref.phase is SessionPhase.ACTIVE:
+            self._ref.mailbox.post_control(("cancel", self.turn), CancelTurn(self.turn, reply))
+        return await self.result()
+
+
+@attrs.frozen
+class Inspection:
+    """What a session is doing: its last committed state and the facts of its running turn."""
+
+    chat_id: str
+    phase: str
+    status: str
+    epoch: int
+    incarnation: int
+    seq: int
+    turns: int
+    running_turn: int | None
+    running_attempt: int | None
+    cancelling: bool
+    queued_turns: int
+    open_calls: int
+    open_prompts: int
+    mailbox_messages: int
+    mailbox_bytes: int
+    waiting_senders: int
+    subscribers: int
+    restarts: int
+    last_error: str
+
+
+@attrs.frozen
+class Statistics:
+    """Every count and every bound of a runtime, at one moment."""
+
+    epoch: int
+    stopping: bool
+    degraded: bool
+    sessions_known: int
+    sessions_live: int
+    phases: dict[str, int]
+    sent: int
+    refused: int
+    given_up: int
+    letters: Letters
+    dropped: dict[str, int]
+    dead_letters: int
+    duplicates: int
+    turns: dict[str, int]
+    turns_open: int
+    events: int
+    signals: int
+    tool_calls: int
+    interrupted: int
+    late_output: int
+    late_replies: int
+    activations: int
+    crashes: int
+    restarts: int
+    quarantines: int
+    abandoned: int
+    subscribers: int
+    lagged: int
+    mailbox_bytes: int
+    commit_groups: int
+    commit_entries: int
+    commit_entries_in_group_max: int
+    commit_retries: int
+    log_written: int
+    log_lost: int
+    log_failed: int
+    limits: Limits
+
+    @property
+    def closed(self) -> bool:
+        """Whether the sums are right: every envelope was refused, given up, or has its place among the letters."""
+        return self.letters.closed and self.sent == self.refused + self.given_up + self.letters.admitted
+
+
+class Runtime:
+    """Any number of sessions on one store; made by ``open_runtime``."""
+
+    def __init__(self, services: Services, registry: Registry, supervisor: Supervisor, router: Router) -> None:
+        """Put the pieces together."""
+        self._services = services
+        self._registry = registry
+        self._supervisor = supervisor
+        self._router = router
+        self._creating: dict[str, trio.Event] = {}
+
+    @property
+    def epoch(self) -> int:
+        """The number of this life on the store."""
+        return self._services.epoch
+
+    async def create(self, chat_id: object = None, *, history: Sequence[SeedLike] = ()) -> ChatId:
+        """Bring a session into being, durably, and return its id; one that exists is left as it is.
+
+        Without an id a ``live:`` one is minted (UUIDv7). ``history`` are the messages it starts from. Raises
+        InvalidEnvelopeError for an id that does not fit the grammar or a history that cannot be stored,
+        UnknownChatError for one that was deleted, UnavailableError when stopping, StoreError if it cannot be written.
+        """
+        parsed = parse_chat_id(f"live:{self._services.clock.mint_id()}" if chat_id is None else chat_id)
+        if isinstance(parsed, DropReason):
+            raise refused(parsed, chat_id=chat_id)
+        seeds = tuple(self._seed(number, seed) for number, seed in enumerate(history))
+        while parsed in self._creating:
+            await self._creating[parsed].wait()
+        if parsed in self._registry.known:
+            await trio.lowlevel.checkpoint()
+            return parsed
+        if parsed in self._registry.deleted:
+            raise refused(DropReason.DELETED_CHAT, chat_id=chat_id)
+        if self._services.stopping:
+            raise refused(DropReason.STOPPING, chat_id=chat_id)
+        self._creating[parsed] = trio.Event()
+        try:
+            await self._create(parsed, seeds)
+        finally:
+            self._creating.pop(parsed).set()
+        return parsed
+
+    async def send(
+        self,
+        chat_id: object,
+        text: object,
+        *,
+        message_id: object = None,
+        sender: str = "",
+        deadline_s: float | None = None,
+        incarnation: int | None = None,
+        overflow: Overflow = "wait",
+    ) -> Receipt:
+        """Have a user's message accepted, durably, and return its receipt; the turn runs by itself.
+
+        ``message_id`` is an idempotency key: the same key gives the first receipt, however often it is sent.
+        ``deadline_s`` is wall time in seconds since 1970; a turn that has not begun by then expires. A full mailbox is
+        waited for, in order, or refused (``overflow="reject"``).
+
+        Raises RefusedError with the reason if it is not accepted. When the caller is cancelled, or StoreError is
+        raised, the outcome is unknown until it is sent again with the same key.
+        """
+        ref, accepted = await self._router.accept(
+            chat_id,
+            text,
+            message_id=message_id,
+            sender=sender,
+            deadline_s=deadline_s,
+            incarnation=incarnation,
+            overflow=overflow,
+        )
+        return Receipt(self, ref, accepted)
+
+    def tell_nowait(self, chat_id: object, payload: object, *, origin: Origin | None = None) -> None:
+        """Put a volatile message into a session's mailbox, or raise RefusedError at once; see ``tell``."""
+        self._router.tell_nowait(chat_id, payload, origin=origin)
+
+    async def tell(
+        self, chat_id: object, payload: object, *, deadline_s: float | None = None, origin: Origin | None = None
+    ) -> None:
+        """Put a volatile message into a session's mailbox, waiting in order for room.
+
+        It is handled by the agent's ``receive``, once, if the process lives; it is never stored. ``payload`` is a JSON
+        value, str or bytes, of which the session gets a private copy. ``deadline_s`` is on trio's clock. Raises
+        RefusedError with the reason, ConfigurationError if the agent has no handler.
+        """
+        await self._router.tell(chat_id, payload, deadline_s=deadline_s, origin=origin)
+
+    async def ask(
+        self, chat_id: object, payload: object, *, timeout_s: float | None = None, session: Session | None = None
+    ) -> object:
+        """Put a volatile message into a session's mailbox and wait for the handler's reply.
+
+        ``timeout_s`` is how long to wait (the limit ``ask_s`` if None). Inside a handler give its ``session``, so that a
+        circle of asks is refused rather than waited for. Raises AskTimeoutError, HandlerError or DeadlockError with the
+        outcome class, RefusedError if it was not admitted.
+        """
+        return await self._router.ask(chat_id, payload, timeout_s=timeout_s, session=session)
+
+    def subscribe(
+        self, chat_id: object, *, after: int | None = None, until: Receipt | None = None
+    ) -> Subscription:
+        """Watch a session: without ``after`` from a snapshot on, else every event after that number.
+
+        ``until`` ends the stream with the turn of a receipt. Use it in ``async with``.
+        """
+        return Subscription(self._router, self._services, chat_id, after, None if until is None else until.turn)
+
+    async def answer(self, chat_id: object, turn: int, prompt: int, answer: str) -> None:
+        """Answer a prompt of a running turn, durably; the first answer wins.
+
+        Raises UnavailableError if it is not open, InvalidEnvelopeError if the answer is not one of its choices.
+        """
+        ref = self._router.reach(chat_id)
+        size = check_text(answer, self._services.limits.message_bytes_max, field="answer")
+        if not isinstance(size, int):
+            raise refused(size.reason, f"{size.field} is {size.found}", chat_id, size.remedy)
+        reply = Reply()
+        ref.mailbox.post_control(reply, AnswerPrompt(Answer(turn, prompt, answer), reply))
+        refusal = await reply.wait()
+        if refusal is not None:
+            reason = getattr(refusal, "reason", DropReason.NOT_RUNNING)
+            raise refused(reason, getattr(refusal, "detail", ""), chat_id)
+
+    async def history(self, chat_id: object, *, before_turn: int | None = None) -> Page:
+        """Read a page of messages of ended turns from the journal, the last one first.
+
+        Raises InvalidEnvelopeError or UnknownChatError for the id, StoreError if it cannot be read.
+        """
+        return await self._services.journal.messages(
+            self._known(chat_id), before_turn, self._services.limits.page_rows_max
+        )
+
+    async def sessions(self, *, after: str = "") -> tuple[ChatId, ...]:
+        """Read a page of session ids in order, after one of them."""
+        return await self._services.journal.sessions(after, self._services.limits.page_rows_max)
+
+    async def stop(self, chat_id: object) -> None:
+        """End a session's life in this process: a running turn is interrupted, queued ones wait on disk.
+
+        It comes up again with its next message. Nothing happens if it is not live.
+        """
+        await self._end(self._known(chat_id), Stop("stopped"))
+
+    async def delete(self, chat_id: object) -> None:
+        """Erase a session and leave a tombstone; a running turn is cancelled first, who waits is answered.
+
+        Nothing brings the id back. Raises UnknownChatError if there is no such session, StoreError if it cannot be
+        erased.
+        """
+        parsed = self._known(chat_id)
+        if self._registry.get(parsed) is None:
+            self._registry.get_or_insert(parsed)
+        await self._end(parsed, Delete())
+
+    def release(self, chat_id: object) -> None:
+        """Let a session out of quarantine before its cool-down is over; nothing happens if it is not in it."""
+        ref = self._registry.get(self._known(chat_id))
+        if ref is not None and ref.phase is SessionPhase.QUARANTINED:
+            self._supervisor.release(ref)
+
+    def inspect(self, chat_id: object) -> Inspection:
+        """Show what a live session is doing, at once, also while a turn runs.
+
+        Raises InvalidEnvelopeError or UnknownChatError for the id.
+        """
+        parsed = self._known(chat_id)
+        ref = self._registry.get(parsed) or Ref(parsed, self._services.limits, self._registry.budget)
+        state = ref.state or SessionState(parsed)
+        running = state.running
+        live = ref.turn
+        return Inspection(
+            chat_id=parsed,
+            phase=str(ref.phase),
+            status=state.status,
+            epoch=self._services.epoch,
+            incarnation=ref.incarnation,
+            seq=ref.seq,
+            turns=state.turns,
+            running_turn=None if running is None else running.turn,
+            running_attempt=None if running is None else running.attempt,
+            cancelling=isinstance(live, Turn) and bool(live.cancel_reason),
+            queued_turns=len(state.queue),
+            open_calls=0 if running is None else len(running.calls),
+            open_prompts=0 if running is None else len(running.prompts),
+            mailbox_messages=len(ref.mailbox.messages),
+            mailbox_bytes=ref.mailbox.bytes_held,
+            waiting_senders=ref.mailbox.waiting,
+            subscribers=len(ref.broadcast),
+            restarts=ref.restarts,
+            last_error=ref.last_error,
+        )
+
+    def dead_letters(self) -> tuple[DeadLetter, ...]:
+        """Show the latest dead letters, oldest first."""
+        return tuple(self._services.accounts.dead_letters)
+
+    def statistics(self) -> Statistics:
+        """Show every count and every bound."""
+        services, registry = self._services, self._registry
+        counts, writer, recorder = services.accounts.counts, services.committer.statistics, services.recorder
+        phases: dict[str, int] = {}
+        turns_open = subscribers = 0
+        for ref in registry:
+            phases[str(ref.phase)] = phases.get(str(ref.phase), 0) + 1
+            turns_open += 0 if ref.state is None else len(ref.state.open_turns)
+            subscribers += len(ref.broadcast)
+        return Statistics(
+            epoch=services.epoch,
+            stopping=services.stopping,
+            degraded=writer.degraded,
+            sessions_known=len(registry.known),
+            sessions_live=self._supervisor.live,
+            phases=phases,
+            sent=counts.sent,
+            refused=counts.refused,
+            given_up=counts.given_up,
+            letters=registry.letters(),
+            dropped=dict(counts.dropped),
+            dead_letters=len(services.accounts.dead_letters),
+            duplicates=counts.duplicates,
+            turns=dict(counts.turns),
+            turns_open=turns_open,
+            events=counts.events,
+            signals=counts.signals,
+            tool_calls=counts.tool_calls,
+            interrupted=counts.interrupted,
+            late_output=counts.late_output,
+            late_replies=counts.late_replies,
+            activations=counts.activations,
+            crashes=counts.crashes,
+            restarts=counts.restarts,
+            quarantines=counts.quarantines,
+            abandoned=counts.abandoned,
+            subscribers=subscribers,
+            lagged=counts.lagged,
+            mailbox_bytes=registry.budget.bytes_held,
+            commit_groups=writer.groups,
+            commit_entries=writer.entries,
+            commit_entries_in_group_max=writer.entries_in_group_max,
+            commit_retries=writer.retries,
+            log_written=recorder.written,
+            log_lost=recorder.lost,
+            log_failed=recorder.failed,
+            limits=services.limits,
+        )
+
+    async def recover(self, unfinished: Sequence[ChatId]) -> None:
+        """Settle what an earlier life left running and go on with what it left queued, before anything is taken."""
+        replies = []
+        for chat_id in unfinished:
+            ref = self._registry.get_or_insert(chat_id)
+            reply = Reply()
+            ref.mailbox.post_control(reply, Prepare(reply))
+            self._supervisor.activate(ref)
+            replies.append(reply)
+        for reply in replies:
+            try:
+                await reply.wait()
+            except (StoreError, RefusedError):
+                continue  # it is kept out and logged; the others are not its business
+
+    async def shut_down(self, drain_s: float) -> None:
+        """Stop, in phases each of which is bounded: take nothing more, drain, stop sessions, write what is left."""
+        services, limits = self._services, self._services.limits
+        services.stopping = True
+        services.recorder.record("info", "runtime.stopping", sessions=self._supervisor.live)
+        with trio.move_on_after(drain_s):
+            while any(self._is_busy(ref) for ref in self._registry):
+                await trio.sleep(_POLL_S)
+        for ref in self._registry:
+            if ref.phase in _UP:
+                ref.mailbox.post_control("stop", Stop("shutdown"))
+        with trio.move_on_after(limits.phase_s):
+            while self._supervisor.live:
+                await trio.sleep(_POLL_S)
+        with trio.move_on_after(limits.phase_s):
+            while not services.committer.idle:
+                await trio.sleep(_POLL_S)
+
+    @staticmethod
+    def _is_busy(ref: Ref) -> bool:
+        """Whether a session has something under way that a short wait may see to its end."""
+        if ref.phase is not SessionPhase.ACTIVE and ref.phase is not SessionPhase.ACTIVATING:
+            return False
+        return bool(ref.turn or ref.writing or ref.mailbox.messages or ref.mailbox.inner or ref.mailbox.control)
+
+    def _known(self, chat_id: object) -> ChatId:
+        """Parse an id and see that its session exists, or raise why not."""
+        parsed = parse_chat_id(chat_id)
+        if isinstance(parsed, DropReason):
+            raise refused(parsed, chat_id=chat_id)
+        if parsed in self._registry.deleted:
+            raise refused(DropReason.DELETED_CHAT, chat_id=chat_id)
+        if parsed not in self._registry.known:
+            raise refused(DropReason.UNKNOWN_CHAT, chat_id=chat_id)
+        return parsed
+
+    def _seed(self, number: int, seed: SeedLike) -> Seed:
+        """Check a message that a history is to begin with."""
+        if isinstance(seed, tuple):
+            role, text = seed
+            seed = Seed(f"seed/{number}", role, (SeedPart("text", text),))
+        if seed.role not in {"system", "user", "assistant", "tool"}:
+            detail = f"history[{number}] has an unknown role"
+            raise refused(DropReason.INVALID_PAYLOAD, detail, hint="give system, user, assistant or tool")
+        for part in seed.parts:
+            size = check_text(part.text or " ", self._services.limits.message_bytes_max, field=f"history[{number}]")
+            if not isinstance(size, int):
+                raise refused(size.reason, f"{size.field} is {size.found}", hint=size.remedy)
+        return seed
+
+    async def _create(self, chat_id: ChatId, seeds: tuple[Seed, ...]) -> None:
+        """Write a new session, and keep what is known of it for its first incarnation."""
+        services = self._services
+        state = SessionState(chat_id)
+        now_s = services.clock.wall_s()
+        decision = decide(state, Create(seeds), services.policy, now_s)
+        assert isinstance(decision, Decision), "a session that does not exist can be created"
+        events = tuple(
+            Event(chat_id, number, services.epoch, now_s, body) for number, body in enumerate(decision.bodies, 1)
+        )
+        reply = Reply()
+
+        def done(result: Result) -> None:
+            if isinstance(result, Committed):
+                ref = self._registry.get_or_insert(chat_id)
+                ref.transcript = Transcript(messages_max=services.limits.history_messages_max)
+                ref.committed(events, fold(state, decision.bodies))
+                self._registry.known.add(chat_id)
+                services.accounts.counts.created += 1
+                services.accounts.counts.events += len(events)
+            reply.set(result)
+
+        services.committer.submit(Append(chat_id, 0, events), 64, done)
+        result = await reply.wait()
+        if isinstance(result, Failed):
+            raise result.error
+        if not isinstance(result, Committed):
+            message = f"the store has a session that its directory lacks: {result}"
+            raise StoreError(message, chat_id=chat_id, hint="open the store again")
+
+    async def _result(self, ref: Ref, receipt: Receipt) -> TurnResult:
+        """Wait for the end of a turn."""
+        reply = ref.wait_turn(receipt.turn)
+        if reply is not None:
+            try:
+                result = await reply.wait()
+            finally:
+                ref.forget_wait(receipt.turn, reply)
+            if isinstance(result, TurnResult):
+                return result
+        found = await self._services.journal.find(ref.chat_id, receipt.message_id)
+        if found is None:
+            raise refused(DropReason.DELETED_CHAT, chat_id=ref.chat_id)
+        if found.status in {"queued", "running"}:
+            reason = DropReason.QUARANTINED if ref.phase is SessionPhase.QUARANTINED else DropReason.STOPPING
+            raise refused(reason, "the session ended before the turn did; the message is on disk", ref.chat_id)
+        page = await self._services.journal.messages(ref.chat_id, receipt.turn + 1, 1)
+        said = (message for message in page.messages if message.turn == receipt.turn and message.role == "assistant")
+        text = "".join(message.text for message in said)
+        return TurnResult(receipt.turn, found.status, found.reason, found.error, text)
+
+    async def _end(self, chat_id: ChatId, signal: Stop | Delete) -> None:
+        """Have a session end, and wait until it has."""
+        ref = self._registry.get(chat_id)
+        if ref is None:
+            return
+        reply = Reply()
+        ref.ending.append(reply)
+        ref.mailbox.post_control(type(signal), signal)
+        if ref.phase not in _UP and ref.phase is not SessionPhase.STOPPING:
+            self._supervisor.finish(ref)
+        with trio.move_on_after(self._services.limits.cancel_grace_s + self._services.limits.phase_s):
+            await reply.wait()
+            return
+        if ref.scope is not None:  # a handler that does not return is cancelled; the supervisor does the rest
+            ref.scope.cancel()
+        await reply.wait()
+
+
+_POLL_S = 0.005
+_UP = frozenset({SessionPhase.ACTIVATING, SessionPhase.ACTIVE, SessionPhase.RESTARTING})
+
+
+@asynccontextmanager
+async def run_runtime(
+    journal: Journal,
+    agent: Agent,
+    *,
+    limits: Limits,
+    clock: Clock,
+    recorder: Recorder,
+    takeover: bool = False,
+) -> AsyncIterator[Runtime]:
+    """Open a journal, run sessions on it until the block is left, and give it up again.
+
+    Leaving the block stops in phases: running turns get ``drain_s``, or nothing if the block raised. Raises what the
+    journal's ``open`` raises.
+    """
+    opened = await journal.open(takeover=takeover)
+    failure: BaseException | None = None
+    try:
+        accounts = Accounts(limits.dead_letters_max, recorder, clock)
+        registry = Registry(limits, opened.chat_ids, opened.tombstones)
+        async with trio.open_nursery() as services_nursery:
+
+            def on_change(what: str) -> None:
+                if what == "fenced":
+                    services.stopping = True
+
+            committer = Committer(journal, limits, recorder, on_change)
+            services = Services(
+                epoch=opened.epoch,
+                agent=agent,
+                policy=Policy(limits, agent.overlap),
+                limits=limits,
+                clock=clock,
+                journal=journal,
+                committer=committer,
+                recorder=recorder,
+                accounts=accounts,
+                checkpoints=Checkpoints(limits.checkpoint_s, clock),
+                activations=trio.Semaphore(limits.activations_max),
+                spawn=lambda _work, _name: None,
+            )
+            services_nursery.start_soon(committer.run, name="committer")
+            services_nursery.start_soon(services.checkpoints.run, name="checkpoints")
+            async with trio.open_nursery() as sessions_nursery:
+                supervisor = Supervisor(services, registry, sessions_nursery)
+                runtime = Runtime(services, registry, supervisor, Router(services, registry, supervisor))
+                try:
+                    await runtime.recover(opened.unfinished)
+                    recorder.record("info", "runtime.opened", epoch=opened.epoch, sessions=len(opened.chat_ids))
+                    yield runtime
+                except BaseException as error:  # noqa: BLE001 - raised again below, outside the nurseries
+                    failure = error
+                with trio.CancelScope(shield=True):
+                    await runtime.shut_down(limits.drain_s if failure is None else 0.0)
+                sessions_nursery.cancel_scope.cancel()
+            services_nursery.cancel_scope.cancel()
+    finally:
+        with trio.CancelScope(shield=True):
+            with trio.move_on_after(limits.phase_s):
+                await journal.close()
+            recorder.record("info", "runtime.closed", epoch=opened.epoch)
+    if failure is not None:
+        raise failure

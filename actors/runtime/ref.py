@@ -1,0 +1,178 @@
+"""All that others may hold of a session; it outlives every incarnation.
+
+The ref owns the mailbox, the subscribers, the published number and the waiting callers. State that was committed is
+taken over here, by the writer, in commit order, so that an incarnation that dies in between loses nothing.
+"""
+
+from typing import Final
+
+import attrs
+import trio
+
+from actors.core.events import Event, TextAppended, TurnEnded
+from actors.core.ids import ChatId
+from actors.core.lifecycle import SessionPhase, next_phase
+from actors.core.limits import Limits
+from actors.core.session import SessionState
+from actors.core.transcript import Transcript
+from actors.runtime.broadcast import Broadcast, Outbox
+from actors.runtime.mailbox import Budget, Mailbox, Reply
+
+RECENT_MAX: Final = 64
+"""Idempotency keys remembered per live session; older ones are looked up in the journal."""
+
+
+@attrs.frozen
+class Accepted:
+    """A message that is on disk: its turn, and the number of the event that accepted it."""
+
+    message_id: str
+    turn: int
+    seq: int
+    epoch: int
+    duplicate: bool = False
+
+
+@attrs.frozen
+class TurnResult:
+    """How a turn ended. ``text`` is what the agent said in it, of all its messages, as far as it got."""
+
+    turn: int
+    status: str
+    reason: str = ""
+    error: str = ""
+    text: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the turn completed."""
+        return self.status == "completed"
+
+
+class Ref:
+    """One live session as others see it."""
+
+    __slots__ = (
+        "_waiters",
+        "broadcast",
+        "busy",
+        "chat_id",
+        "dead",
+        "ending",
+        "erased",
+        "erasing",
+        "executed",
+        "failures",
+        "incarnation",
+        "last_error",
+        "mailbox",
+        "phase",
+        "quarantined_until_s",
+        "recent",
+        "restarts",
+        "scope",
+        "seq",
+        "state",
+        "transcript",
+        "turn",
+        "writing",
+    )
+
+    def __init__(self, chat_id: ChatId, limits: Limits, budget: Budget) -> None:
+        """Begin as absent."""
+        self.chat_id = chat_id
+        self.mailbox = Mailbox(limits.mailbox_messages_max, limits.mailbox_bytes_max, budget)
+        self.broadcast = Broadcast()
+        self.phase = SessionPhase.ABSENT
+        self.incarnation = 0
+        self.state: SessionState | None = None
+        self.seq = 0
+        self.transcript: Transcript | None = None
+        self.turn: object | None = None
+        self.writing = False
+        self.busy = False
+        self.failures: tuple[float, ...] = ()
+        self.restarts = 0
+        self.quarantined_until_s = 0.0
+        self.last_error = ""
+        self.recent: dict[str, Accepted] = {}
+        self.executed = 0
+        self.dead = 0
+        self.scope: trio.CancelScope | None = None
+        self.erasing = False
+        self.erased = False
+        self.ending: list[Reply] = []
+        self._waiters: dict[int, list[Reply]] = {}
+
+    def move(self, trigger: str) -> None:
+        """Go to the next phase."""
+        self.phase = next_phase(self.phase, trigger)
+
+    def remember(self, accepted: Accepted) -> None:
+        """Keep an idempotency key at hand."""
+        recent = self.recent
+        recent[accepted.message_id] = accepted
+        if len(recent) > RECENT_MAX:
+            del recent[next(iter(recent))]
+
+    def committed(self, events: tuple[Event, ...], state: SessionState) -> list[Outbox]:
+        """Take over what is on disk now, publish it, answer who waits; return the subscribers that were cut."""
+        self.state = state
+        self.seq = state.seq
+        transcript = self.transcript
+        if transcript is not None:
+            for event in events:
+                transcript.add(event)
+        cut = self.broadcast.events(events) if self.broadcast else []
+        if self._waiters:
+            self._answer(events)
+        return cut
+
+    def wait_turn(self, turn: int) -> Reply | None:
+        """Return a slot that is answered when a turn ends; None if it is not open here."""
+        state = self.state
+        if state is None:
+            return None
+        running = state.running is not None and state.running.turn == turn
+        if not running and all(item.turn != turn for item in state.queue):
+            return None
+        reply = Reply()
+        self._waiters.setdefault(turn, []).append(reply)
+        return reply
+
+    def forget_wait(self, turn: int, reply: Reply) -> None:
+        """Give up a slot."""
+        waiting = self._waiters.get(turn)
+        if waiting is not None and reply in waiting:
+            waiting.remove(reply)
+            if not waiting:
+                del self._waiters[turn]
+
+    def release_waiters(self) -> None:
+        """Wake everybody who waits for a turn, without an answer: the session is gone or given up."""
+        waiters, self._waiters = self._waiters, {}
+        for replies in waiters.values():
+            for reply in replies:
+                reply.set(None)
+
+    def _answer(self, events: tuple[Event, ...]) -> None:
+        """Answer who waits for a turn that has ended."""
+        for event in events:
+            body = event.body
+            if isinstance(body, TurnEnded) and body.turn in self._waiters:
+                text = self._said(body.turn, events)
+                result = TurnResult(body.turn, str(body.status), body.reason, body.error, text)
+                for reply in self._waiters.pop(body.turn):
+                    reply.set(result)
+
+    def _said(self, turn: int, events: tuple[Event, ...]) -> str:
+        """Join what the agent said in a turn that ends in these events."""
+        if self.transcript is not None:
+            messages = (message for message in self.transcript.ended() if message.turn == turn)
+            return "".join(message.text for message in messages if message.role == "assistant")
+        bodies = (event.body for event in events)
+        return "".join(
+            body.text
+            for body in bodies
+            if isinstance(body, TextAppended) and body.turn == turn and body.type == "text"
+        )

@@ -1,0 +1,87 @@
+"""Which sessions there are: every id the store knows, and at most one ref for each that is live."""
+
+from collections.abc import Iterable, Iterator
+
+import attrs
+
+from actors.core.ids import ChatId
+from actors.core.limits import Limits
+from actors.runtime.mailbox import Budget
+from actors.runtime.ref import Ref
+
+
+@attrs.define
+class Letters:
+    """What became of the letters that mailboxes admitted; the first number is the sum of the others."""
+
+    admitted: int = 0
+    executed: int = 0
+    dead: int = 0
+    withdrawn: int = 0
+    queued: int = 0
+
+    def add(self, ref: Ref) -> None:
+        """Add those of one session."""
+        self.admitted += ref.mailbox.admitted
+        self.executed += ref.executed
+        self.dead += ref.dead
+        self.withdrawn += ref.mailbox.withdrawn
+        self.queued += len(ref.mailbox.messages)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the sum is right."""
+        return self.admitted == self.executed + self.dead + self.withdrawn + self.queued
+
+
+class Registry:
+    """The directory of ids and the live refs.
+
+    All ids of the store are held in memory (about 150 bytes each), so that routing never waits for the disk.
+    """
+
+    def __init__(self, limits: Limits, known: Iterable[ChatId], deleted: Iterable[ChatId]) -> None:
+        """Begin with what the store holds."""
+        self._limits = limits
+        self.known: set[str] = set(known)
+        self.deleted: set[str] = set(deleted)
+        self.refs: dict[str, Ref] = {}
+        self.budget = Budget(limits.memory_bytes_max)
+        self.retired = Letters()
+
+    def __iter__(self) -> Iterator[Ref]:
+        """Go through the live refs."""
+        return iter(list(self.refs.values()))
+
+    def get(self, chat_id: str) -> Ref | None:
+        """Return the live ref, if there is one."""
+        return self.refs.get(chat_id)
+
+    def get_or_insert(self, chat_id: ChatId) -> Ref:
+        """Return the one ref of a session; there is no suspension between the look and the insert."""
+        ref = self.refs.get(chat_id)
+        if ref is None:
+            ref = self.refs[chat_id] = Ref(chat_id, self._limits, self.budget)
+        return ref
+
+    def remove(self, ref: Ref) -> None:
+        """Forget a ref that is not live any more."""
+        if self.refs.get(ref.chat_id) is ref:
+            del self.refs[ref.chat_id]
+
+    def retire(self, ref: Ref) -> None:
+        """Add the letters of a ref to those of the refs that were there before, and begin its own anew."""
+        self.retired.add(ref)
+        ref.mailbox.admitted = ref.mailbox.withdrawn = ref.executed = ref.dead = 0
+
+    def letters(self) -> "Letters":
+        """Add up what became of every letter that was admitted."""
+        total = Letters(**attrs.asdict(self.retired))
+        for ref in self.refs.values():
+            total.add(ref)
+        return total
+
+    def bury(self, chat_id: ChatId) -> None:
+        """Leave a tombstone."""
+        self.known.discard(chat_id)
+        self.deleted.add(chat_id)

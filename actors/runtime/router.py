@@ -1,0 +1,290 @@
+"""The only way into a mailbox: validate, find the session, bring it up, admit.
+
+Dispatch is by ``chat_id`` alone. The router runs no code of the host and never waits for one session while it holds
+something for another.
+"""
+
+from typing import Literal
+
+import trio
+
+from actors.core.commands import Accept
+from actors.core.envelope import Content, Envelope, Origin, Rejection, Tell, check_text, freeze_payload
+from actors.core.ids import ChatId, DropReason, parse_chat_id, parse_message_id
+from actors.core.lifecycle import SessionPhase
+from actors.core.routing import Activate, Drop, View, route
+from actors.errors import AskTimeoutError, ConfigurationError, DeadlockError, RefusedError
+from actors.runtime.agent import Session
+from actors.runtime.mailbox import Letter, Reply, Request
+from actors.runtime.ref import Accepted, Ref
+from actors.runtime.refusals import refused
+from actors.runtime.registry import Registry
+from actors.runtime.services import Services
+from actors.runtime.supervisor import Supervisor
+
+Overflow = Literal["wait", "reject"]
+
+_NO_ORIGIN = Origin()
+
+
+class Router:
+    """Brings envelopes to sessions, or drops them with a reason."""
+
+    def __init__(self, services: Services, registry: Registry, supervisor: Supervisor) -> None:
+        """Route among the sessions of one runtime."""
+        self._services = services
+        self._registry = registry
+        self._supervisor = supervisor
+        self._refs = registry.refs
+        self._counts = services.accounts.counts
+        self._text_bytes_max = services.limits.message_bytes_max
+        self._held_since_s = 0.0
+
+    def tell_nowait(
+        self,
+        chat_id: object,
+        payload: object,
+        *,
+        deadline_s: float | None = None,
+        incarnation: int | None = None,
+        origin: Origin | None = None,
+    ) -> None:
+        """Put a volatile message into a mailbox, or raise why not; nothing is waited for."""
+        self._counts.sent += 1
+        ref, envelope = self._admit_volatile(chat_id, payload, deadline_s, incarnation, origin)
+        reason = ref.mailbox.put_nowait(envelope)
+        if reason is not None:
+            raise self._dropped(chat_id, reason, "tell", envelope.size_bytes)
+
+    async def tell(
+        self,
+        chat_id: object,
+        payload: object,
+        *,
+        deadline_s: float | None = None,
+        incarnation: int | None = None,
+        origin: Origin | None = None,
+    ) -> None:
+        """Put a volatile message into a mailbox, waiting in order for room; or raise why not."""
+        self._counts.sent += 1
+        ref, envelope = self._admit_volatile(chat_id, payload, deadline_s, incarnation, origin)
+        reason = ref.mailbox.put_nowait(envelope)
+        if reason is not None:
+            if reason is DropReason.MAILBOX_FULL:
+                reason = await self._wait_for_room(ref, envelope, deadline_s)
+            if reason is not None:
+                raise self._dropped(chat_id, reason, "tell", envelope.size_bytes)
+            return
+        now_s = self._services.clock.busy_s()
+        if now_s - self._held_since_s > 0.005:  # noqa: PLR2004 - a sender that never waits gives way every 5 ms
+            await trio.lowlevel.checkpoint()
+            self._held_since_s = self._services.clock.busy_s()
+
+    async def ask(
+        self,
+        chat_id: object,
+        payload: object,
+        *,
+        timeout_s: float | None = None,
+        incarnation: int | None = None,
+        origin: Origin | None = None,
+        session: Session | None = None,
+    ) -> object:
+        """Put a volatile message into a mailbox and wait for the reply, at most ``timeout_s`` seconds."""
+        self._counts.sent += 1
+        seconds = self._services.limits.ask_s if timeout_s is None else timeout_s
+        deadline_s = self._services.clock.now_s() + seconds
+        if session is not None:
+            origin = self._chained(session, chat_id)
+        ref, envelope = self._admit_volatile(chat_id, payload, deadline_s, incarnation, origin)
+        reply = Reply()
+        request = Request(envelope, reply)
+        with trio.CancelScope(deadline=deadline_s) as scope:
+            reason = await self._put(ref, request)
+            if reason is not None:
+                raise self._dropped(chat_id, reason, "ask", envelope.size_bytes)
+            try:
+                return await reply.wait()
+            finally:
+                if not reply.done:
+                    ref.mailbox.withdraw(request)
+                    reply.set(None)
+        assert scope.cancelled_caught, "the block above returns or raises"
+        message = f"no reply within {seconds} s"
+        if reply.started:
+            raise AskTimeoutError(message, outcome="unknown", chat_id=chat_id, hint="the handler may still run")
+        outcome: Literal["not_enqueued", "not_started"] = "not_started" if reply.done else "not_enqueued"
+        raise AskTimeoutError(message, outcome=outcome, chat_id=chat_id, hint="it can be asked again")
+
+    async def accept(
+        self,
+        chat_id: object,
+        text: object,
+        *,
+        message_id: object = None,
+        sender: str = "",
+        deadline_s: float | None = None,
+        incarnation: int | None = None,
+        overflow: Overflow = "wait",
+    ) -> tuple[Ref, Accepted]:
+        """Have a message accepted durably; return its session and its receipt, or raise why not."""
+        self._counts.sent += 1
+        now_s = self._services.clock.wall_s()
+        parsed = parse_chat_id(chat_id)
+        if isinstance(parsed, DropReason):
+            raise self._dropped(chat_id, parsed, "accept")
+        ref = self._reach(parsed, now_s=now_s, deadline_s=deadline_s, incarnation=incarnation, kind="accept")
+        key = self._services.clock.mint_id() if message_id is None else parse_message_id(message_id)
+        if isinstance(key, DropReason):
+            hint = "give 1 to 128 characters of [A-Za-z0-9_.:-] as message_id, or none"
+            raise self._dropped(chat_id, DropReason.INVALID_PAYLOAD, "accept", hint=hint)
+        size = check_text(text, self._text_bytes_max)
+        if isinstance(size, Rejection):
+            raise self._rejected(chat_id, size, "accept")
+        assert isinstance(text, str), "the check above refuses anything else"
+        if ref.phase not in _UP:
+            self._supervisor.activate(ref)
+        origin = None if message_id is None else _NO_ORIGIN
+        content = Accept(key, text, sender, deadline_s)
+        request = Request(Envelope(parsed, content, size + 64, origin=origin), Reply())
+        reason = ref.mailbox.put_nowait(request) if overflow == "reject" else await self._put(ref, request)
+        if reason is not None:
+            raise self._dropped(chat_id, reason, "accept", size)
+        try:
+            accepted = await request.reply.wait()
+        finally:
+            if not request.reply.done and not request.reply.started:
+                ref.mailbox.withdraw(request)
+        assert isinstance(accepted, Accepted), "a receipt answers an accepted message"
+        return ref, accepted
+
+    def reach(self, chat_id: object) -> Ref:
+        """Return the live ref of a session, bringing it up if need be, or raise why not; no envelope is counted."""
+        parsed = parse_chat_id(chat_id)
+        if isinstance(parsed, DropReason):
+            raise self._dropped(chat_id, parsed, "control")
+        ref = self._reach(parsed, now_s=0.0, kind="control")
+        if ref.phase not in _UP:
+            self._supervisor.activate(ref)
+        return ref
+
+    def _admit_volatile(
+        self,
+        chat_id: object,
+        payload: object,
+        deadline_s: float | None,
+        incarnation: int | None,
+        origin: Origin | None,
+    ) -> tuple[Ref, Envelope]:
+        """Check a volatile message and find its session."""
+        # The common case first: a live session, a short plain text, nothing else. A key of the registry is a parsed id.
+        if type(chat_id) is str:
+            ref = self._refs.get(chat_id)
+            if (
+                ref is not None
+                and ref.phase is _ACTIVE
+                and type(payload) is str
+                and payload.isascii()
+                and len(payload) <= self._text_bytes_max
+                and deadline_s is None
+                and incarnation is None
+                and not self._services.stopping
+                and self._services.agent.receive is not None
+            ):
+                return ref, Envelope(ref.chat_id, Tell(payload), len(payload), None, None, origin)
+        if self._services.agent.receive is None:
+            message = "the agent takes no volatile messages"
+            raise ConfigurationError(message, hint="give it a handler: agent(answer, receive=handler)")
+        parsed = parse_chat_id(chat_id)
+        if isinstance(parsed, DropReason):
+            raise self._dropped(chat_id, parsed, "tell")
+        now_s = self._services.clock.now_s()
+        ref = self._reach(parsed, now_s=now_s, deadline_s=deadline_s, incarnation=incarnation, kind="tell")
+        frozen = freeze_payload(payload, self._text_bytes_max)
+        if isinstance(frozen, Rejection):
+            raise self._rejected(chat_id, frozen, "tell")
+        if ref.phase not in _UP:
+            self._supervisor.activate(ref)
+        content: Content = Tell(frozen[0])
+        return ref, Envelope(parsed, content, frozen[1], deadline_s, incarnation, origin)
+
+    def _reach(
+        self,
+        chat_id: ChatId,
+        *,
+        now_s: float,
+        kind: str,
+        deadline_s: float | None = None,
+        incarnation: int | None = None,
+    ) -> Ref:
+        """Find the session an envelope goes to, or raise the first reason why it does not."""
+        registry = self._registry
+        ref = registry.get(chat_id)
+        phase = SessionPhase.ABSENT if ref is None else ref.phase
+        if ref is not None and phase is SessionPhase.QUARANTINED:
+            now = self._services.clock.now_s()
+            phase = SessionPhase.ABSENT if now >= ref.quarantined_until_s else phase
+        view = View(
+            exists=chat_id in registry.known,
+            deleted=chat_id in registry.deleted,
+            phase=phase,
+            incarnation=0 if ref is None else ref.incarnation,
+            stopping=self._services.stopping,
+        )
+        decision = route(chat_id, view, now_s=now_s, deadline_s=deadline_s, incarnation=incarnation)
+        if isinstance(decision, Drop):
+            raise self._dropped(chat_id, decision.reason, kind)
+        if ref is None:
+            assert isinstance(decision, Activate), "only a live session is delivered to"
+            ref = registry.get_or_insert(chat_id)
+        return ref
+
+    def _chained(self, session: Session, chat_id: object) -> Origin:
+        """Extend the chain of chats that wait for one another, or refuse to close it."""
+        chain = (*session.call_chain, session.chat_id)
+        if chat_id in chain:
+            path = " -> ".join((*chain, str(chat_id)))
+            message = f"an ask would wait for itself: {path}"
+            raise DeadlockError(message, outcome="not_enqueued", chat_id=chat_id, hint="tell instead of ask")
+        return Origin(sender=session.chat_id, call_chain=chain)
+
+    async def _wait_for_room(self, ref: Ref, letter: Letter, deadline_s: float | None) -> DropReason | None:
+        """Wait for room, at most until the deadline."""
+        if deadline_s is None:
+            return await self._put(ref, letter)
+        with trio.CancelScope(deadline=deadline_s):
+            return await self._put(ref, letter)
+        self._counts.given_up -= 1  # it is refused as expired instead
+        return DropReason.EXPIRED
+
+    async def _put(self, ref: Ref, letter: Letter) -> DropReason | None:
+        """Put a letter into a mailbox, waiting for room; a sender that is cancelled meanwhile is counted."""
+        reason = ref.mailbox.put_nowait(letter)
+        if reason is not DropReason.MAILBOX_FULL:
+            return reason
+        try:
+            return await ref.mailbox.put(letter)
+        except trio.Cancelled:
+            self._counts.given_up += 1
+            raise
+
+    def _dropped(
+        self, chat_id: object, reason: DropReason, kind: str, size_bytes: int = 0, hint: str = ""
+    ) -> RefusedError:
+        """Account for a drop and build its error."""
+        if kind != "control":
+            self._counts.refused += 1
+        self._services.accounts.drop(chat_id, reason, kind, size_bytes)
+        return refused(reason, chat_id=chat_id, hint=hint)
+
+    def _rejected(self, chat_id: object, rejection: Rejection, kind: str) -> RefusedError:
+        """Account for a payload that cannot be taken and build its error."""
+        self._counts.refused += 1
+        self._services.accounts.drop(chat_id, rejection.reason, kind)
+        detail = f"{rejection.field} is {rejection.found}"
+        return refused(rejection.reason, detail, chat_id, rejection.remedy)
+
+
+_ACTIVE = SessionPhase.ACTIVE
+_UP = frozenset({SessionPhase.ACTIVATING, SessionPhase.ACTIVE, SessionPhase.RESTARTING})
+

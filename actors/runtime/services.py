@@ -1,0 +1,75 @@
+"""What every session of a runtime shares, handed to each by its supervisor."""
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import attrs
+import trio
+
+from actors.core.limits import Limits
+from actors.core.session import Policy
+from actors.ports import Clock, Journal
+from actors.runtime.accounting import Accounts
+from actors.runtime.agent import Agent
+from actors.runtime.committer import Committer
+from actors.runtime.recorder import Recorder
+
+if TYPE_CHECKING:
+    from actors.runtime.turn import Turn
+
+
+class Checkpoints:
+    """Asks turns to hand over what they have said, once the checkpoint window has passed."""
+
+    def __init__(self, window_s: float, clock: Clock) -> None:
+        """The window is the same for all, so the turns wait in the order in which they are due."""
+        self._window_s = window_s
+        self._clock = clock
+        self._due: deque[tuple[float, "Turn", Callable[["Turn"], None]]] = deque()
+        self._task: trio.lowlevel.Task | None = None
+
+    def add(self, turn: "Turn", flush: "Callable[[Turn], None]") -> None:
+        """Have ``flush`` called with the turn when the window has passed."""
+        self._due.append((self._clock.now_s() + self._window_s, turn, flush))
+        if self._task is not None:
+            trio.lowlevel.reschedule(self._task)
+            self._task = None
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        while True:
+            while self._due:
+                due_s, turn, flush = self._due[0]
+                if due_s > self._clock.now_s() and not turn.closed:
+                    await trio.sleep_until(due_s)
+                self._due.popleft()
+                turn.due = False
+                if not turn.closed:
+                    flush(turn)
+            self._task = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(self._abort)
+
+    def _abort(self, _: object) -> trio.lowlevel.Abort:
+        """Stop waiting."""
+        self._task = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+
+@attrs.define
+class Services:
+    """The runtime as its sessions see it. ``spawn`` runs a task that lives at most as long as the runtime."""
+
+    epoch: int
+    agent: Agent
+    policy: Policy
+    limits: Limits
+    clock: Clock
+    journal: Journal
+    committer: Committer
+    recorder: Recorder
+    accounts: Accounts
+    checkpoints: Checkpoints
+    activations: trio.Semaphore
+    spawn: Callable[[Callable[[], Awaitable[None]], str], None]
+    stopping: bool = False

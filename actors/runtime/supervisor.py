@@ -1,0 +1,255 @@
+"""The only place that starts a session, and the barrier around each: whatever happens inside, siblings do not see it.
+
+Every end of an incarnation becomes an exit reason and is judged by ``core/supervision``: left, restarted after a delay,
+or given up. The budget is the session's own.
+"""
+
+from collections.abc import Awaitable, Callable
+
+import trio
+
+from actors.core.envelope import Tell
+from actors.core.ids import DropReason
+from actors.core.lifecycle import SessionPhase
+from actors.core.stream import ProgressSignal
+from actors.core.supervision import GiveUp, judge
+from actors.errors import (
+    ActorsError,
+    AskError,
+    StoreCorruptError,
+    StoreFencedError,
+    StoreUnavailableError,
+)
+from actors.ports import Committed, Erase
+from actors.runtime.actor import Actor, SessionCrashedError, without_cancelled
+from actors.runtime.committer import Failed, Result
+from actors.runtime.control import AnswerPrompt, CancelTurn, Delete, Prepare, Stop
+from actors.runtime.mailbox import Letter, Reply, Request
+from actors.runtime.ref import Ref
+from actors.runtime.refusals import refused
+from actors.runtime.registry import Registry
+from actors.runtime.services import Services
+
+_ENDED = frozenset({SessionPhase.STOPPED, SessionPhase.DELETED, SessionPhase.FENCED, SessionPhase.QUARANTINED})
+
+
+class Supervisor:
+    """Starts sessions and their turns in one nursery, and sees to their ends."""
+
+    def __init__(self, services: Services, registry: Registry, nursery: trio.Nursery) -> None:
+        """Take charge of a nursery that the runtime opened."""
+        self._services = services
+        self._registry = registry
+        self._nursery = nursery
+        self.live = 0
+        services.spawn = self.spawn
+
+    def activate(self, ref: Ref) -> None:
+        """Bring a session up; its mailbox takes messages from now on."""
+        if ref.phase is SessionPhase.QUARANTINED:
+            self.release(ref)
+        ref.move("activate")
+        self.live += 1
+        self._nursery.start_soon(self._life, ref, name=ref.chat_id)
+
+    def release(self, ref: Ref) -> None:
+        """Let a session out of quarantine; it comes up with the next message."""
+        ref.move("release")
+        ref.failures = ()
+        ref.mailbox.reopen()
+        self._services.recorder.record("warning", "session.released", chat_id=ref.chat_id)
+
+    def finish(self, ref: Ref) -> None:
+        """End a session that has no incarnation: take it out of the registry, erase it if that was asked."""
+        ref.move("stop")
+        self.live += 1
+        self._nursery.start_soon(self._life, ref, name=ref.chat_id)
+
+    def spawn(self, work: Callable[[], Awaitable[None]], name: str) -> None:
+        """Run a task beside the sessions; whatever it raises is caught and counted as a bug of ours."""
+        self._nursery.start_soon(self._guarded, work, name=name)
+
+    @trio.lowlevel.enable_ki_protection
+    async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Run a task behind the barrier."""
+        try:
+            await work()
+        except trio.Cancelled:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the barrier
+            left = without_cancelled(error)
+            if left is not None:
+                self._services.recorder.record("error", "session.crashed", error=type(left).__name__, place="task")
+
+    @trio.lowlevel.enable_ki_protection
+    async def _life(self, ref: Ref) -> None:
+        """Run one incarnation after another until the session ends."""
+        try:
+            while ref.phase not in _ENDED:
+                delay_s = 0.0 if ref.phase is SessionPhase.STOPPING else await self._incarnation(ref)
+                if ref.phase is SessionPhase.RESTARTING:
+                    await self._pause(ref, delay_s)
+                if ref.phase is SessionPhase.STOPPING:
+                    await self._end(ref)
+        finally:
+            self.live -= 1
+
+    async def _incarnation(self, ref: Ref) -> float:
+        """Run one incarnation behind the barrier; return how long to wait before the next."""
+        services = self._services
+        ref.incarnation += 1
+        services.accounts.counts.activations += 1
+        error: BaseException | None = None
+        try:
+            with trio.CancelScope() as ref.scope:
+                await Actor(ref, services).run(lambda: self._ready(ref))
+        except trio.Cancelled:
+            raise  # the whole runtime is being torn down
+        except BaseException as raised:  # noqa: BLE001 - the barrier: every kind, groups included
+            error = without_cancelled(raised)
+        finally:
+            ref.turn = None
+        if error is not None and ref.phase is not SessionPhase.STOPPING:
+            return self._failed(ref, error)
+        if ref.phase is not SessionPhase.STOPPING:
+            ref.move("stop")
+        return 0.0
+
+    def _ready(self, ref: Ref) -> None:
+        """Note that an incarnation has recovered."""
+        if ref.phase is SessionPhase.ACTIVATING:
+            ref.move("recovered")
+        self._services.recorder.record(
+            "debug",
+            "session.activated",
+            chat_id=ref.chat_id,
+            epoch=self._services.epoch,
+            seq=ref.seq,
+            incarnation=ref.incarnation,
+        )
+
+    def _failed(self, ref: Ref, error: BaseException) -> float:
+        """Judge a crash."""
+        services = self._services
+        cause = error.__cause__ if isinstance(error, SessionCrashedError) and error.__cause__ else error
+        ref.last_error = type(cause).__name__
+        counts = services.accounts.counts
+        if isinstance(error, StoreFencedError):
+            ref.move("fence")
+            self._close(ref, DropReason.FENCED)
+            return 0.0
+        if isinstance(error, StoreUnavailableError):  # the disk's fault, not the session's
+            ref.move("crash")
+            return services.limits.commit_retry_last_s * services.clock.dice()
+        counts.crashes += 1
+        services.recorder.limited(
+            "error", "session.crashed", ref.chat_id, chat_id=ref.chat_id, error=ref.last_error, place=_place(cause)
+        )
+        now_s = services.clock.now_s()
+        verdict = judge(ref.failures, now_s, services.clock.dice(), services.limits)
+        if isinstance(error, StoreCorruptError):
+            services.recorder.record("error", "session.corrupt", chat_id=ref.chat_id, error=ref.last_error)
+            verdict = GiveUp(now_s + services.limits.quarantine_s)
+        if isinstance(verdict, GiveUp):
+            counts.quarantines += 1
+            ref.quarantined_until_s = verdict.until_s
+            ref.move("give_up")
+            services.recorder.record("error", "session.quarantined", chat_id=ref.chat_id, failures=len(ref.failures) + 1)
+            ref.broadcast.progress(ProgressSignal(ref.chat_id, 0, "quarantined", ref.last_error))
+            self._close(ref, DropReason.QUARANTINED)
+            return 0.0
+        counts.restarts += 1
+        ref.restarts += 1
+        ref.failures = verdict.failures
+        ref.move("crash")
+        services.recorder.limited(
+            "warning", "session.restarting", ref.chat_id, chat_id=ref.chat_id, delay_s=round(verdict.delay_s, 3)
+        )
+        return verdict.delay_s
+
+    async def _pause(self, ref: Ref, delay_s: float) -> None:
+        """Wait before a restart; messages gather meanwhile, and a stop is heard."""
+        with trio.move_on_after(delay_s):
+            while not _told_to_leave(ref):
+                await ref.mailbox.park()
+        if _told_to_leave(ref):
+            ref.move("stop")
+        else:
+            ref.move("activate")
+
+    async def _end(self, ref: Ref) -> None:
+        """Take a session out of the registry, and erase it if that was asked."""
+        error: ActorsError | None = None
+        if ref.erasing or any(isinstance(signal, Delete) for signal in ref.mailbox.control.values()):
+            error = await self._erase(ref)
+        if ref.erased:
+            ref.move("erased")
+            self._registry.bury(ref.chat_id)
+            self._services.accounts.counts.deleted += 1
+            self._services.recorder.record("info", "session.deleted", chat_id=ref.chat_id)
+        else:
+            ref.move("stopped")
+            self._services.recorder.record("debug", "session.stopped", chat_id=ref.chat_id, seq=ref.seq)
+        self._close(ref, DropReason.DELETED_CHAT if ref.erased else DropReason.STOPPING)
+        self._registry.remove(ref)
+        ref.broadcast.close()
+        for reply in ref.ending:
+            _ = reply.set(None) if error is None else reply.fail(error)
+
+    async def _erase(self, ref: Ref) -> ActorsError | None:
+        """Erase a session whose incarnation has ended; return why it could not be, if it could not."""
+        while ref.writing:  # its last entry is still on its way
+            await trio.sleep(self._services.limits.commit_retry_first_s)
+        reply = Reply()
+
+        def done(result: Result) -> None:
+            reply.set(result)
+
+        self._services.committer.submit(Erase(ref.chat_id, self._services.clock.wall_s()), 0, done)
+        result = await reply.wait()
+        ref.erased = isinstance(result, Committed)
+        return result.error if isinstance(result, Failed) else None
+
+    def _close(self, ref: Ref, reason: DropReason) -> None:
+        """Close the mailbox for a reason; everything in it is answered or becomes a dead letter."""
+        for letter in ref.mailbox.close(reason):
+            self._settle(ref, letter, reason)
+        for signal in list(ref.mailbox.control.values()):
+            match signal:
+                case CancelTurn(reply=reply):
+                    reply.set(False)  # noqa: FBT003 - the answer to "was it open?"
+                case AnswerPrompt(reply=reply) | Prepare(reply=reply):
+                    reply.fail(refused(reason, chat_id=ref.chat_id))
+                case _:
+                    pass
+        ref.mailbox.control.clear()
+        ref.mailbox.inner.clear()
+        ref.release_waiters()
+        self._registry.retire(ref)
+
+    def _settle(self, ref: Ref, letter: Letter, reason: DropReason) -> None:
+        """Account for a letter that will not be handled."""
+        kind = "ask" if isinstance(letter, Request) else "tell"
+        ref.dead += 1
+        self._services.accounts.bury(ref.chat_id, reason, kind, letter.size_bytes)
+        if isinstance(letter, Request):
+            error: ActorsError = refused(reason, chat_id=ref.chat_id)
+            if isinstance(letter.content, Tell):
+                error = AskError(str(error), outcome="not_started", chat_id=ref.chat_id)
+            letter.reply.fail(error)
+
+
+def _place(error: BaseException) -> str:
+    """Name the innermost line an error came from."""
+    trace = error.__traceback__
+    place = "unknown"
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        place = f"{code.co_filename.rpartition('/')[2]}:{trace.tb_lineno} {code.co_name}"
+        trace = trace.tb_next
+    return place
+
+
+def _told_to_leave(ref: Ref) -> bool:
+    """Say whether a stop or a deletion waits on the control lane."""
+    return any(isinstance(signal, Stop | Delete) for signal in ref.mailbox.control.values())

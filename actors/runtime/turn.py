@@ -1,0 +1,331 @@
+"""A turn as its agent sees it: what was asked, what went before, and the ways to answer.
+
+A turn is good until its agent returns, raises or is cancelled. What is written to it later goes nowhere and raises
+``TurnOverError``, so late output cannot reach another turn.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Final, Literal, Protocol
+
+import attrs
+import msgspec
+import trio
+
+from actors.core.draft import Draft
+from actors.core.envelope import check_text, clean_text
+from actors.core.events import EventBody
+from actors.core.ids import ChatId
+from actors.core.lifecycle import PartStatus, ToolStatus
+from actors.core.transcript import History, Message, Part
+from actors.errors import ConfigurationError, TurnOverError
+from actors.runtime.mailbox import Reply
+
+if TYPE_CHECKING:
+    from actors.core.session import RunningTurn
+
+_UNSET: Final = object()
+
+ToolFunction = Callable[[], Awaitable[object]]
+
+
+class TurnPort(Protocol):
+    """What a turn needs of its session; the actor gives it."""
+
+    def say(self, turn: "Turn", kind: Literal["text", "thinking"], text: str) -> None:
+        """Show text at once and keep it for the next checkpoint."""
+        ...
+
+    def progress(self, turn: "Turn", name: str, value: str) -> None:
+        """Show something that is not kept."""
+        ...
+
+    def late(self, turn: "Turn") -> None:
+        """Count output that came after the turn had ended."""
+        ...
+
+    async def emit(self, turn: "Turn", bodies: tuple[EventBody, ...]) -> None:
+        """Write events of the turn and wait until they are on disk."""
+        ...
+
+    async def ask(
+        self, turn: "Turn", kind: str, question: str, choices: tuple[str, ...], bodies: tuple[EventBody, ...]
+    ) -> int:
+        """Open a prompt and return its number once it is on disk."""
+        ...
+
+    async def breathe(self, turn: "Turn") -> None:
+        """Give way if the turn has held the loop for long, or has said more than the disk has."""
+        ...
+
+    def history(self, turn: "Turn") -> History:
+        """Return what went before, and the turn's own messages."""
+        ...
+
+
+@attrs.frozen
+class ToolOutcome:
+    """What came of a tool call: its text for the model, and whether it is an error."""
+
+    content: str
+    ok: bool = True
+
+
+class ToolCall:
+    """A tool call that is on disk and waits for its one outcome."""
+
+    def __init__(self, turn: "Turn", number: int, name: str) -> None:
+        """Belong to a turn; made by ``Turn.call``."""
+        self._turn = turn
+        self._open = True
+        self.number = number
+        self.name = name
+
+    async def end(self, content: str, *, ok: bool = True) -> ToolOutcome:
+        """Give the call its outcome and wait until it is on disk.
+
+        Raises TurnOverError if the call has its outcome already or the turn has ended. Content that is not storable as
+        UTF-8 is cleaned.
+        """
+        if not self._open:
+            message = f"tool call {self.number} ({self.name}) has its outcome already"
+            raise TurnOverError(message, chat_id=self._turn.chat_id)
+        self._open = False
+        status = ToolStatus.OK if ok else ToolStatus.ERROR
+        await self._turn._end_call(self.number, status, clean_text(content))  # noqa: SLF001 - the turn's own part
+        return ToolOutcome(content, ok)
+
+    async def run(self, function: ToolFunction) -> ToolOutcome:
+        """Run a function as the tool: what it returns is the outcome, an exception is an error outcome.
+
+        A result that is not text becomes JSON. The name of the exception is the outcome's content; its text is not,
+        since it may hold what the model must not see.
+        """
+        try:
+            result = await function()
+        except Exception as error:  # noqa: BLE001 - a tool's failure is an outcome, not the turn's
+            return await self.end(f"{type(error).__name__}", ok=False)
+        return await self.end(result if isinstance(result, str) else json.dumps(result, ensure_ascii=False))
+
+
+class Turn:
+    """One user message being answered, attempt by attempt; handed to the agent."""
+
+    __slots__ = (
+        "_bodies",
+        "_port",
+        "_state",
+        "attempt",
+        "cancel_reason",
+        "chat_id",
+        "closed",
+        "draft",
+        "due",
+        "epoch",
+        "flushing",
+        "held_since_s",
+        "number",
+        "prompts",
+        "room",
+        "saved_state",
+        "scope",
+        "sender",
+        "task",
+        "text",
+        "unsaved_bytes",
+    )
+
+    def __init__(self, port: TurnPort, running: "RunningTurn", chat_id: ChatId, epoch: int, state: str | None) -> None:
+        """Begin an attempt; made by the session."""
+        self._port = port
+        self._bodies: list[EventBody] = []
+        self._state: object = _UNSET
+        self.chat_id = chat_id
+        self.epoch = epoch
+        self.number = running.queued.turn
+        self.attempt = running.attempt
+        self.text = running.queued.text
+        self.sender = running.queued.sender
+        self.saved_state = state
+        self.draft = Draft(self.number, self.attempt)
+        self.scope = trio.CancelScope()
+        self.task: trio.lowlevel.Task | None = None
+        self.cancel_reason = ""
+        self.closed = False
+        self.due = False
+        self.flushing = False
+        self.unsaved_bytes = 0
+        self.held_since_s = 0.0
+        self.prompts: dict[int, Reply] = {}
+        self.room: trio.Event | None = None
+
+    @property
+    def history(self) -> History:
+        """What a model reads: every message before, and this turn's own, the user's first."""
+        return self._port.history(self)
+
+    @property
+    def state(self) -> object:
+        """The agent's own state of this session: a JSON value, a private copy.
+
+        What is assigned here is committed with the turn if it completes, and forgotten otherwise. None at first.
+        """
+        if self._state is not _UNSET:
+            return self._state
+        self._state = None if self.saved_state is None else json.loads(self.saved_state)
+        return self._state
+
+    @state.setter
+    def state(self, value: object) -> None:
+        """Replace the state. Raises ConfigurationError if JSON cannot hold the value."""
+        self._encode_state(value)
+        self._state = value
+
+    async def write(self, text: str) -> None:
+        """Answer with a piece of text: shown at once, on disk within the checkpoint window.
+
+        Raises TurnOverError after the turn has ended, ConfigurationError for what is not text. A lone surrogate becomes
+        a question mark.
+        """
+        self._say("text", text)
+        await self._port.breathe(self)
+
+    async def think(self, text: str) -> None:
+        """Show a piece of thinking; otherwise like ``write``."""
+        self._say("thinking", text)
+        await self._port.breathe(self)
+
+    async def progress(self, name: str, value: str = "") -> None:
+        """Show something that is not kept: typing, the progress of a tool. ``name`` is a short word."""
+        self._check_open()
+        self._port.progress(self, name, clean_text(value))
+        await self._port.breathe(self)
+
+    async def call(self, name: str, arguments: object = None, *, call_id: str = "") -> ToolCall:
+        """Put a tool call on disk before the tool runs, and return it; give it its outcome with ``end`` or ``run``.
+
+        ``arguments`` is a JSON value, or a str that is taken as JSON text as it stands. ``call_id`` is the model's own
+        id and may repeat. Whatever the turn leaves open is sealed when it ends.
+        """
+        return (await self.calls([(name, arguments, call_id)]))[0]
+
+    async def calls(self, calls: Sequence[tuple[str, object, str]]) -> list[ToolCall]:
+        """Put several tool calls of one message on disk together: each a name, its arguments, its id."""
+        self._check_open()
+        made = []
+        for name, arguments, call_id in calls:
+            text = arguments if isinstance(arguments, str) else _json_text(arguments, "arguments")
+            number = self.draft.call(clean_text(call_id), clean_text(name), clean_text(text), self._bodies)
+            made.append(ToolCall(self, number, name))
+        await self._port.emit(self, self.take_bodies())
+        return made
+
+    async def tool(
+        self, name: str, function: ToolFunction, arguments: object = None, *, call_id: str = ""
+    ) -> ToolOutcome:
+        """Call a tool and run it: ``call`` followed by ``run``."""
+        call = await self.call(name, arguments, call_id=call_id)
+        return await call.run(function)
+
+    async def ask(
+        self,
+        question: str,
+        *,
+        kind: Literal["permission", "choice", "text"] = "text",
+        choices: Sequence[str] = (),
+    ) -> str:
+        """Ask a person, and wait for the answer for as long as the turn lives; the first answer wins.
+
+        Raises TurnOverError after the turn has ended, ConfigurationError for an unknown kind.
+        """
+        self._check_open()
+        if kind not in {"permission", "choice", "text"}:
+            message = f"kind is {kind!r}"
+            raise ConfigurationError(message, chat_id=self.chat_id, hint="give permission, choice or text")
+        self.draft.close(PartStatus.COMPLETE, self._bodies)
+        reply = Reply()
+        offered = tuple(clean_text(choice) for choice in choices)
+        number = await self._port.ask(self, kind, clean_text(question), offered, self.take_bodies())
+        self.prompts[number] = reply
+        answer = await reply.wait()
+        assert isinstance(answer, str), "prompts are answered with text"
+        return answer
+
+    def take_bodies(self) -> tuple[EventBody, ...]:
+        """Hand over the events that wait to be written."""
+        if not self._bodies:
+            return ()
+        bodies = tuple(self._bodies)
+        self._bodies.clear()
+        return bodies
+
+    def checkpoint(self) -> tuple[EventBody, ...]:
+        """Hand over everything said so far; the growing part goes on."""
+        self.draft.checkpoint(self._bodies)
+        return self.take_bodies()
+
+    def close(self, status: PartStatus) -> tuple[EventBody, ...]:
+        """End the turn for its agent and hand over its last words."""
+        self.closed = True
+        self.draft.close(status, self._bodies)
+        for reply in self.prompts.values():
+            reply.fail(TurnOverError("the turn ended before the prompt was answered", chat_id=self.chat_id))
+        self.prompts.clear()
+        if self.room is not None:
+            self.room.set()
+        return self.take_bodies()
+
+    def changed_state(self) -> str | None:
+        """Return the state as JSON text if the agent has changed it, else None."""
+        if self._state is _UNSET:
+            return None
+        text = self._encode_state(self._state)
+        return None if text == self.saved_state else text
+
+    def _say(self, kind: Literal["text", "thinking"], text: str) -> None:
+        """Check and pass on a piece of text."""
+        if self.closed:
+            self._check_open()
+        if type(text) is not str:
+            message = f"a turn was given {type(text).__name__} to write"
+            raise ConfigurationError(message, chat_id=self.chat_id, hint="write str")
+        if text:
+            self._port.say(self, kind, text if text.isascii() else clean_text(text))
+
+    def add(self, kind: Literal["text", "thinking"], text: str) -> tuple[tuple[int, int, int, int], int]:
+        """Put text into the draft; return what it belongs to and its offset."""
+        return self.draft.write(kind, text, self._bodies)
+
+    async def _end_call(self, number: int, status: ToolStatus, content: str) -> None:
+        """Write the outcome of a call."""
+        self._check_open()
+        size = check_text(content or " ", 1 << 40)
+        assert isinstance(size, int), "the content was cleaned"
+        self.draft.result(number, status, content, self._bodies)
+        await self._port.emit(self, self.take_bodies())
+
+    def _check_open(self) -> None:
+        """Refuse to be used after the end."""
+        if self.closed:
+            self._port.late(self)
+            message = f"turn {self.number} has ended"
+            raise TurnOverError(message, chat_id=self.chat_id, hint="return from the agent when it is cancelled")
+
+    def _encode_state(self, value: object) -> str:
+        """Write a state as JSON text."""
+        return _json_text(value, "state")
+
+
+def _json_text(value: object, field: str) -> str:
+    """Write a JSON value as text."""
+    try:
+        return "{}" if value is None and field == "arguments" else msgspec.json.encode(value).decode()
+    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
+        message = f"{field} is {type(value).__name__}, which JSON cannot hold"
+        raise ConfigurationError(message, hint="give dicts, lists, str, numbers, bool or None") from error
+
+
+def user_message(running: "RunningTurn", seq: int) -> Message:
+    """Show the message a turn answers."""
+    queued = running.queued
+    return Message(queued.message_id, "user", (Part("text", queued.text),), queued.turn, 0, seq, str(running.status))

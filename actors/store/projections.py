@@ -1,0 +1,196 @@
+"""Events to rows: what each event writes beside itself, as plain tuples in the order of the columns.
+
+Pure. Rows of many entries are collected per statement, so that one statement writes many rows; what an entry both makes
+and changes is written once, as it ends up.
+"""
+
+import attrs
+
+from actors.core.codec import VERSION, encode_body
+from actors.core.events import (
+    AttemptInterrupted,
+    Event,
+    MessageAccepted,
+    MessageAdded,
+    PromptAnswered,
+    PromptClosed,
+    PromptOpened,
+    StateSaved,
+    TextAppended,
+    ToolCalled,
+    ToolEnded,
+    TurnEnded,
+    TurnStarted,
+)
+from actors.core.lifecycle import PromptStatus, ToolStatus, TurnStatus
+from actors.core.transcript import made_message_id
+
+Value = int | float | str | None
+Row = tuple[Value, ...]
+
+INSERT_EVENT = "INSERT INTO event (chat, seq, epoch, at_s, version, body) VALUES (?,?,?,?,?,?)"
+INSERT_TURN = (
+    "INSERT INTO turn (status, attempt, ended_seq, reason, error, accepted_seq, chat, turn) VALUES (?,?,?,?,?,?,?,?)"
+)
+UPDATE_TURN = "UPDATE turn SET status=?, attempt=?, ended_seq=?, reason=?, error=? WHERE chat=? AND turn=?"
+INSERT_MESSAGE = (
+    "INSERT INTO message (chat, turn, attempt, position, seq, role, message_id) VALUES (?,?,?,?,?,?,?)"
+)
+INSERT_PART = (
+    "INSERT INTO part (status, characters, last_seq, kind, first_seq, chat, turn, attempt, position, part)"
+    " VALUES (?,?,?,?,?,?,?,?,?,?)"
+)
+UPDATE_PART = (
+    "UPDATE part SET status=?, characters=characters+?, last_seq=?"
+    " WHERE chat=? AND turn=? AND attempt=? AND position=? AND part=?"
+)
+INSERT_CALL = (
+    "INSERT INTO tool_call (chat, turn, attempt, call, call_id, name, status, called_seq) VALUES (?,?,?,?,?,?,?,?)"
+)
+UPDATE_CALL = "UPDATE tool_call SET status=?, ended_seq=? WHERE chat=? AND turn=? AND attempt=? AND call=?"
+INSERT_PROMPT = "INSERT INTO prompt (chat, turn, attempt, prompt, status, opened_seq) VALUES (?,?,?,?,?,?)"
+UPDATE_PROMPT = (
+    "UPDATE prompt SET status=?, ended_seq=? WHERE chat=? AND turn=? AND prompt=? AND status='open'"
+)
+UPDATE_SESSION = "UPDATE session SET seq=?, turns=max(turns,?), state=coalesce(?,state) WHERE chat=? AND seq=?"
+
+ORDER = (
+    INSERT_EVENT,
+    INSERT_TURN,
+    UPDATE_TURN,
+    INSERT_MESSAGE,
+    INSERT_PART,
+    UPDATE_PART,
+    INSERT_CALL,
+    UPDATE_CALL,
+    INSERT_PROMPT,
+    UPDATE_PROMPT,
+)
+"""Parents before children, so that foreign keys hold at every step."""
+
+
+@attrs.define
+class Rows:
+    """The rows of one group of entries, by statement."""
+
+    by_statement: dict[str, list[Row]] = attrs.Factory(lambda: {statement: [] for statement in ORDER})
+    sessions: list[Row] = attrs.Factory(list)
+    _part: list[Value] | None = None
+    _part_key: tuple[int, ...] | None = None
+
+    def add(self, chat: int, expected_seq: int, events: tuple[Event, ...]) -> None:
+        """Add everything that the events of one session write."""
+        by_statement = self.by_statement
+        written = by_statement[INSERT_EVENT]
+        turns: dict[int, list[Value]] = {}
+        turns_total, state = 0, None
+        for event in events:
+            body = event.body
+            written.append((chat, event.seq, event.epoch, event.at_s, VERSION, encode_body(body)))
+            kind = type(body)
+            if kind is TextAppended:
+                assert isinstance(body, TextAppended), "kind is its type"
+                self._text(chat, event.seq, body)
+            elif kind is MessageAccepted:
+                assert isinstance(body, MessageAccepted), "kind is its type"
+                turns_total = body.turn
+                turns[body.turn] = [TurnStatus.QUEUED.value, 0, None, "", "", event.seq]
+                by_statement[INSERT_MESSAGE].append(
+                    (chat, body.turn, 0, -1, event.seq, "user", body.message_id)
+                )
+                by_statement[INSERT_PART].append(
+                    ("complete", len(body.text), event.seq, "text", event.seq, chat, body.turn, 0, -1, 0)
+                )
+            elif kind is TurnStarted or kind is TurnEnded or kind is AttemptInterrupted:
+                assert isinstance(body, TurnStarted | TurnEnded | AttemptInterrupted), "kind is its type"
+                _turn(turns.setdefault(body.turn, [None, 0, None, "", ""]), event.seq, body)
+            elif isinstance(body, StateSaved):
+                state = body.state
+            else:
+                self._rare(chat, event.seq, event)
+        self._flush_part()
+        for turn, values in turns.items():
+            statement = INSERT_TURN if len(values) == _NEW_TURN_VALUES else UPDATE_TURN
+            by_statement[statement].append((*values, chat, turn))
+        self.sessions.append((expected_seq + len(events), turns_total, state, chat, expected_seq))
+
+    def _text(self, chat: int, seq: int, body: TextAppended) -> None:
+        """Add a piece of text; pieces of one part that come in one entry are one row."""
+        key = (chat, body.turn, body.attempt, body.message, body.part)
+        if key == self._part_key and self._part is not None:
+            part = self._part
+            characters = part[1]
+            assert isinstance(characters, int), "the second column counts characters"
+            part[:3] = [body.status.value, characters + len(body.text), seq]
+            return
+        self._flush_part()
+        self._part_key = key
+        self._part = [body.status.value, len(body.text), seq]
+        if body.offset == 0:
+            if body.part == 0:
+                self._message(chat, seq, body.turn, body.attempt, body.message, "assistant")
+            self._part += [body.type, seq]
+
+    def _flush_part(self) -> None:
+        """Write the row of the part that was growing."""
+        if self._part is not None and self._part_key is not None:
+            statement = INSERT_PART if len(self._part) == _NEW_PART_VALUES else UPDATE_PART
+            self.by_statement[statement].append((*self._part, *self._part_key))
+            self._part = self._part_key = None
+
+    def _message(self, chat: int, seq: int, turn: int, attempt: int, position: int, role: str) -> None:
+        """Add a message that a turn makes."""
+        made = made_message_id(turn, attempt, position)
+        self.by_statement[INSERT_MESSAGE].append((chat, turn, attempt, position, seq, role, made))
+
+    def _rare(self, chat: int, seq: int, event: Event) -> None:
+        """Add what tool calls, prompts and seeds write."""
+        body = event.body
+        add = self.by_statement
+        match body:
+            case ToolCalled():
+                self._flush_part()
+                if body.part == 0:
+                    self._message(chat, seq, body.turn, body.attempt, body.message, "assistant")
+                key = (chat, body.turn, body.attempt, body.message, body.part)
+                add[INSERT_PART].append(("complete", len(body.arguments), seq, "tool_call", seq, *key))
+                add[INSERT_CALL].append(
+                    (chat, body.turn, body.attempt, body.call, body.call_id, body.name, ToolStatus.RUNNING.value, seq)
+                )
+            case ToolEnded():
+                self._flush_part()
+                self._message(chat, seq, body.turn, body.attempt, body.message, "tool")
+                key = (chat, body.turn, body.attempt, body.message, 0)
+                add[INSERT_PART].append(("complete", len(body.content), seq, "tool_result", seq, *key))
+                add[UPDATE_CALL].append((body.status.value, seq, chat, body.turn, body.attempt, body.call))
+            case PromptOpened():
+                add[INSERT_PROMPT].append(
+                    (chat, body.turn, body.attempt, body.prompt, PromptStatus.OPEN.value, seq)
+                )
+            case PromptAnswered():
+                add[UPDATE_PROMPT].append((PromptStatus.ANSWERED.value, seq, chat, body.turn, body.prompt))
+            case PromptClosed():
+                add[UPDATE_PROMPT].append((PromptStatus.CLOSED.value, seq, chat, body.turn, body.prompt))
+            case MessageAdded():
+                add[INSERT_MESSAGE].append((chat, 0, 0, seq, seq, body.role, body.message_id))
+                add[INSERT_PART] += [
+                    ("complete", len(part.text), seq, part.kind, seq, chat, 0, 0, seq, number)
+                    for number, part in enumerate(body.parts)
+                ]
+            case _:
+                pass
+
+
+_NEW_TURN_VALUES = 6
+_NEW_PART_VALUES = 5
+
+
+def _turn(values: list[Value], seq: int, body: TurnStarted | TurnEnded | AttemptInterrupted) -> None:
+    """Change the row of a turn as one of its events says."""
+    match body:
+        case TurnStarted():
+            values[:2] = [TurnStatus.RUNNING.value, body.attempt]
+        case AttemptInterrupted():
+            values[:2] = [TurnStatus.QUEUED.value, body.attempt]
+        case TurnEnded():
+            values[:5] = [body.status.value, body.attempt, seq, body.reason, body.error]

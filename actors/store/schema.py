@@ -1,0 +1,144 @@
+"""The tables, as numbered migrations: each step and its number are one transaction.
+
+``event`` is the truth. Every other table is a projection written in the same transaction: ``message`` and ``part`` say
+where a text stands in the journal rather than repeat it, so each row of a conversation is written once. The queue is
+the turns that are queued, and the idempotency keys are a unique index over the messages, so neither can disagree.
+"""
+
+from typing import Final
+
+import apsw
+
+from actors.errors import StoreSchemaError
+
+APPLICATION_ID: Final = 0x61637472  # "actr": tells our files from other SQLite databases
+
+MIGRATIONS: Final[tuple[str, ...]] = (
+    """
+    CREATE TABLE owner (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        epoch INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO owner VALUES (1, 0);
+
+    CREATE TABLE session (
+        chat INTEGER PRIMARY KEY AUTOINCREMENT,
+        chat_id TEXT NOT NULL UNIQUE,
+        seq INTEGER NOT NULL,
+        turns INTEGER NOT NULL,
+        state TEXT
+    ) STRICT;
+
+    CREATE TABLE event (
+        chat INTEGER NOT NULL REFERENCES session ON DELETE CASCADE,
+        seq INTEGER NOT NULL,
+        epoch INTEGER NOT NULL,
+        at_s REAL NOT NULL,
+        version INTEGER NOT NULL,
+        body TEXT NOT NULL
+    ) STRICT;
+    CREATE UNIQUE INDEX event_by_seq ON event (chat, seq);
+
+    CREATE TABLE turn (
+        chat INTEGER NOT NULL REFERENCES session ON DELETE CASCADE,
+        turn INTEGER NOT NULL,
+        status TEXT NOT NULL,
+        attempt INTEGER NOT NULL,
+        accepted_seq INTEGER NOT NULL,
+        ended_seq INTEGER,
+        reason TEXT NOT NULL,
+        error TEXT NOT NULL,
+        PRIMARY KEY (chat, turn)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX turn_unfinished ON turn (chat) WHERE ended_seq IS NULL;
+    CREATE VIEW queue AS
+        SELECT session.chat_id, turn.turn, turn.accepted_seq, turn.attempt
+        FROM turn JOIN session USING (chat) WHERE turn.status = 'queued';
+
+    CREATE TABLE message (
+        chat INTEGER NOT NULL REFERENCES session ON DELETE CASCADE,
+        turn INTEGER NOT NULL,
+        attempt INTEGER NOT NULL,
+        position INTEGER NOT NULL,
+        seq INTEGER NOT NULL,
+        role TEXT NOT NULL,
+        message_id TEXT NOT NULL,
+        PRIMARY KEY (chat, turn, attempt, position)
+    ) STRICT, WITHOUT ROWID;
+    CREATE UNIQUE INDEX message_by_id ON message (chat, message_id);
+
+    CREATE TABLE part (
+        chat INTEGER NOT NULL,
+        turn INTEGER NOT NULL,
+        attempt INTEGER NOT NULL,
+        position INTEGER NOT NULL,
+        part INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        status TEXT NOT NULL,
+        characters INTEGER NOT NULL,
+        first_seq INTEGER NOT NULL,
+        last_seq INTEGER NOT NULL,
+        PRIMARY KEY (chat, turn, attempt, position, part),
+        FOREIGN KEY (chat, turn, attempt, position) REFERENCES message ON DELETE CASCADE
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE tool_call (
+        chat INTEGER NOT NULL,
+        turn INTEGER NOT NULL,
+        attempt INTEGER NOT NULL,
+        call INTEGER NOT NULL,
+        call_id TEXT NOT NULL,
+        name TEXT NOT NULL,
+        status TEXT NOT NULL,
+        called_seq INTEGER NOT NULL,
+        ended_seq INTEGER,
+        PRIMARY KEY (chat, turn, attempt, call),
+        FOREIGN KEY (chat, turn) REFERENCES turn ON DELETE CASCADE
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE prompt (
+        chat INTEGER NOT NULL,
+        turn INTEGER NOT NULL,
+        attempt INTEGER NOT NULL,
+        prompt INTEGER NOT NULL,
+        status TEXT NOT NULL,
+        opened_seq INTEGER NOT NULL,
+        ended_seq INTEGER,
+        PRIMARY KEY (chat, turn, attempt, prompt),
+        FOREIGN KEY (chat, turn) REFERENCES turn ON DELETE CASCADE
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE tombstone (
+        chat_id TEXT PRIMARY KEY,
+        deleted_at_s REAL NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    """,
+)
+
+
+def migrate(connection: apsw.Connection) -> None:
+    """Bring a database up to the newest step; one that is there already is left alone.
+
+    Raises StoreSchemaError for a file written by a newer version, and for a database that is not ours.
+    """
+    version = _number(connection, "user_version")
+    application = _number(connection, "application_id")
+    tables = connection.execute("SELECT count(*) FROM sqlite_schema").get
+    if application != APPLICATION_ID and (version or tables):
+        message = "the file is an SQLite database, but not a store of this package"
+        raise StoreSchemaError(message, hint="give the path of a new file")
+    if version > len(MIGRATIONS):
+        message = f"the store has schema {version}, this package knows up to {len(MIGRATIONS)}"
+        raise StoreSchemaError(message, hint="install the version of the package that wrote it, or a newer one")
+    for step in range(version, len(MIGRATIONS)):
+        with connection:
+            connection.execute(MIGRATIONS[step])
+            connection.pragma("user_version", step + 1)
+            connection.pragma("application_id", APPLICATION_ID)
+
+
+def _number(connection: apsw.Connection, pragma: str) -> int:
+    """Read a pragma that is a number."""
+    value = connection.pragma(pragma)
+    assert isinstance(value, int), f"PRAGMA {pragma} answers a number"
+    return value
