@@ -4,6 +4,7 @@ The exit code is 0 when nothing failed and every share that has to be reached wa
 """
 
 import argparse
+import gc
 import importlib
 import importlib.util
 import sys
@@ -16,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # run as a script, only this folder would be on the path
 
 from scripts.benchmarks import peers, report  # noqa: E402  # after the path is set
-from scripts.benchmarks.harness import REGISTRY, Result, Settings, measure  # noqa: E402  # same
+from scripts.benchmarks.harness import REGISTRY, Settings, measure  # noqa: E402  # same
 from scripts.benchmarks.machine import facts  # noqa: E402  # same
 
 REGISTERING = ("limits_memory", "limits_disk", "ours")
@@ -24,6 +25,9 @@ REGISTERING = ("limits_memory", "limits_disk", "ours")
 
 ROUNDS = 5
 QUICK_ROUNDS = 3
+
+FILE_COLUMNS = 160
+"""How wide the tables are where they do not go to a terminal."""
 
 
 def main() -> int:
@@ -37,7 +41,11 @@ def main() -> int:
         for candidate in [*REGISTRY.ours.values(), *REGISTRY.limits.values()]:
             print(f"{candidate.name:28} {candidate.what} ({candidate.unit})")
         return 0
+    if options.collector is not None:
+        gc.set_threshold(options.collector, *gc.get_threshold()[1:])
     console = Console(stderr=options.json)
+    if not console.is_terminal:
+        console = Console(stderr=options.json, width=FILE_COLUMNS)
     rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
     try:
         with tempfile.TemporaryDirectory(prefix="bench-", dir=options.dir) as folder:
@@ -54,17 +62,13 @@ def main() -> int:
     return 0 if measured.passed else 1
 
 
-def _measure(
-    options: argparse.Namespace, settings: Settings, rounds: int, console: Console
-) -> report.Report:
+def _measure(options: argparse.Namespace, settings: Settings, rounds: int, console: Console) -> report.Report:
     """Measure what was named, then the peers where asked for."""
     groups = [] if options.peers and not options.names else REGISTRY.select(options.names)
-    results: list[Result] = []
     compared: list[peers.PeerResult] = []
     machine = facts(settings.directory)
     with console.status("measuring") as status:
-        for group in groups:
-            results.append(measure(group, settings, rounds, status.update))
+        results = [measure(group, settings, rounds, status.update) for group in groups]
         if options.peers:
             compared = peers.measure(
                 options.peer_cache, settings, rounds=min(rounds, peers.ROUNDS), progress=status.update
@@ -82,6 +86,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print JSON; the tables go to stderr")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables as a page")
     parser.add_argument("--dir", type=Path, help="where databases go (default: a temporary folder)")
+    parser.add_argument(
+        "--collector",
+        type=int,
+        metavar="THRESHOLD",
+        help="first threshold of the cyclic collector, 0 for off (default: as it is)",
+    )
     parser.add_argument(
         "--peers",
         action="store_true",

@@ -16,10 +16,32 @@ TextKey = tuple[int, int, int, int]
 """Turn, attempt, message and part: what a piece of text belongs to."""
 
 
+class Segment:
+    """Text of one part since its last checkpoint: written once, and read by every subscriber from where it stands.
+
+    ``offset`` is where the segment begins in its part, ``length`` how many characters it holds so far.
+    """
+
+    __slots__ = ("key", "kind", "length", "offset", "pieces")
+
+    def __init__(self, key: TextKey, kind: PartKind, offset: int) -> None:
+        """Begin empty."""
+        self.key = key
+        self.kind: PartKind = kind
+        self.offset = offset
+        self.pieces: list[str] = []
+        self.length = 0
+
+    def append(self, text: str) -> None:
+        """Add a piece."""
+        self.pieces.append(text)
+        self.length += len(text)
+
+
 class Draft:
     """The growing answer of one attempt of one turn."""
 
-    __slots__ = ("_attempt", "_calls", "_key", "_kind", "_length", "_message", "_parts", "_pieces", "_saved", "_turn")
+    __slots__ = ("_attempt", "_calls", "_message", "_parts", "_turn", "segment")
 
     def __init__(self, turn: int, attempt: int) -> None:
         """Begin with nothing said."""
@@ -28,11 +50,7 @@ class Draft:
         self._message = 0
         self._parts = 0
         self._calls = 0
-        self._kind: PartKind | None = None
-        self._key: TextKey = (turn, attempt, 0, 0)
-        self._pieces: list[str] = []
-        self._length = 0
-        self._saved = 0
+        self.segment: Segment | None = None
 
     @property
     def calls(self) -> int:
@@ -44,27 +62,32 @@ class Draft:
 
         A part of another kind that was growing is closed first, into ``bodies``.
         """
-        if kind is not self._kind:
-            self.close(PartStatus.COMPLETE, bodies)
-            self._kind = kind
-            self._key = (self._turn, self._attempt, self._message, self._parts)
-            self._parts += 1
-            self._length = self._saved = 0
-        offset = self._length
-        self._pieces.append(text)
-        self._length = offset + len(text)
-        return self._key, offset
+        segment = self.segment
+        if segment is None or segment.kind != kind:
+            segment = self.begin(kind, bodies)
+        offset = segment.offset + segment.length
+        segment.append(text)
+        return segment.key, offset
+
+    def begin(self, kind: Literal["text", "thinking"], bodies: list[EventBody]) -> Segment:
+        """Begin a part; one that was growing is closed first, into ``bodies``. Something must be said in it at once."""
+        self.close(PartStatus.COMPLETE, bodies)
+        segment = self.segment = Segment((self._turn, self._attempt, self._message, self._parts), kind, 0)
+        self._parts += 1
+        return segment
 
     def checkpoint(self, bodies: list[EventBody]) -> None:
         """Hand over the text said since the last time; the part goes on growing."""
-        if self._pieces:
-            self._append(PartStatus.STREAMING, bodies)
+        segment = self.segment
+        if segment is not None and segment.length:
+            self._append(segment, PartStatus.STREAMING, bodies)
+            self.segment = Segment(segment.key, segment.kind, segment.offset + segment.length)
 
     def close(self, status: PartStatus, bodies: list[EventBody]) -> None:
         """End the part that is growing, if one is."""
-        if self._kind is not None:
-            self._append(status, bodies)
-            self._kind = None
+        if self.segment is not None:
+            self._append(self.segment, status, bodies)
+            self.segment = None
 
     def call(self, call_id: str, name: str, arguments: str, bodies: list[EventBody]) -> int:
         """Call a tool; return the ordinal of the call."""
@@ -90,10 +113,11 @@ class Draft:
 
     def with_unsaved(self, messages: tuple[Message, ...], seq: int) -> tuple[Message, ...]:
         """Show the turn's messages with the text that is not on disk yet; the draft stays as it is."""
-        if not self._pieces or self._kind is None:
+        segment = self.segment
+        if segment is None or not segment.length:
             return messages
-        _, _, position, number = self._key
-        text = "".join(self._pieces)
+        _, _, position, number = segment.key
+        text = "".join(segment.pieces)
         made = made_message_id(self._turn, self._attempt, position)
         shown = list(messages)
         if not shown or shown[-1].message_id != made:
@@ -103,17 +127,13 @@ class Draft:
         if number < len(parts):
             parts[number] = attrs.evolve(parts[number], text=parts[number].text + text)
         else:
-            parts.append(Part(self._kind, text, status=str(PartStatus.STREAMING)))
+            parts.append(Part(segment.kind, text, status=str(PartStatus.STREAMING)))
         shown[-1] = attrs.evolve(last, parts=tuple(parts))
         return tuple(shown)
 
-    def _append(self, status: PartStatus, bodies: list[EventBody]) -> None:
-        """Hand over the text that waits."""
-        assert self._kind is not None, "only a growing part has text that waits"
-        _, _, message, part = self._key
-        text = "".join(self._pieces)
-        bodies.append(
-            TextAppended(self._turn, self._attempt, message, part, self._kind, self._saved, text, status)
-        )
-        self._pieces.clear()
-        self._saved = self._length
+    @staticmethod
+    def _append(segment: Segment, status: PartStatus, bodies: list[EventBody]) -> None:
+        """Hand over the text of a segment."""
+        turn, attempt, message, part = segment.key
+        text = "".join(segment.pieces)
+        bodies.append(TextAppended(turn, attempt, message, part, segment.kind, segment.offset, text, status))

@@ -43,6 +43,9 @@ from actors.core.lifecycle import TURN, PartStatus, ToolStatus, TurnStatus
 from actors.core.limits import Limits
 
 
+_STREAMING = PartStatus.STREAMING
+
+
 @attrs.frozen
 class QueuedTurn:
     """An accepted message that waits; ``attempts`` were begun before and were interrupted, ``seq`` accepted it."""
@@ -184,13 +187,18 @@ def evolve(state: SessionState, body: EventBody) -> SessionState:
                 state.chat_id, seq, max(state.turns, body.turn), running, (*state.queue, queued), state.saved
             )
         case TurnStarted():
-            queued = next(item for item in state.queue if item.turn == body.turn)
-            rest = tuple(item for item in state.queue if item.turn != body.turn)
+            queue = state.queue
+            queued, rest = queue[0], queue[1:]
+            if queued.turn != body.turn:  # those before it have expired, in this same decision
+                queued = next(item for item in queue if item.turn == body.turn)
+                rest = tuple(item for item in queue if item.turn != body.turn)
             return SessionState(
                 state.chat_id, seq, state.turns, RunningTurn(queued, body.attempt), rest, state.saved
             )
         case TurnEnded():
-            queue = tuple(item for item in state.queue if item.turn != body.turn)
+            queue = state.queue
+            if queue:
+                queue = tuple([item for item in queue if item.turn != body.turn])
             left = None if running is not None and running.turn == body.turn else running
             return SessionState(state.chat_id, seq, state.turns, left, queue, state.saved)
         case AttemptInterrupted() if running is not None:
@@ -218,7 +226,16 @@ def _evolve_running(running: RunningTurn, body: EventBody) -> RunningTurn:
         case TextAppended():
             growing = body.status is PartStatus.STREAMING
             part = OpenPart(body.message, body.part, body.type, body.offset + len(body.text)) if growing else None
-            return attrs.evolve(running, part=part, messages=max(running.messages, body.message + 1))
+            return RunningTurn(
+                running.queued,
+                running.attempt,
+                max(running.messages, body.message + 1),
+                part,
+                running.calls,
+                running.calls_total,
+                running.prompts,
+                running.prompts_total,
+            )
         case ToolCalled():
             call = OpenCall(body.call, body.call_id, body.name)
             return attrs.evolve(
@@ -278,9 +295,11 @@ def _finish(state: SessionState, command: Finish, now_s: float) -> Decision | Re
     assert state.running is not None, "a turn that is not late is running"
     # Seals are numbered after everything the attempt said, the last words included.
     running = state.running
-    for body in command.bodies:
-        running = _evolve_running(running, body)
-    bodies = [*command.bodies, *_seals(running, command.status)]
+    bodies = list(command.bodies)
+    if running.part or running.calls or running.prompts or not _is_settled(command.bodies):
+        for body in command.bodies:
+            running = _evolve_running(running, body)
+        bodies += _seals(running, command.status)
     if command.state is not None:
         bodies.append(StateSaved(command.turn, command.state))
     bodies.append(TurnEnded(command.turn, command.attempt, command.status, command.reason, command.error))
@@ -288,6 +307,11 @@ def _finish(state: SessionState, command: Finish, now_s: float) -> Decision | Re
         return Decision(tuple(bodies))
     following, effects = _begin(state.queue, now_s)
     return Decision((*bodies, *following), effects)
+
+
+def _is_settled(bodies: tuple[EventBody, ...]) -> bool:
+    """Say whether last words leave nothing open by themselves: a closed part, or none."""
+    return not bodies or (len(bodies) == 1 and type(bodies[0]) is TextAppended and bodies[0].status is not _STREAMING)
 
 
 def _seals(running: RunningTurn, status: TurnStatus) -> list[EventBody]:

@@ -5,20 +5,21 @@ stop is heard while it thinks; whatever it wants written comes back through the 
 """
 
 from collections.abc import Callable
-from typing import Final, Literal
+from typing import Final
 
 import attrs
-import outcome
+import msgspec
 import trio
 from typing_extensions import override
 
 from actors.core.commands import Accept, Ask, Begin, Cancel, Command, Emit, Finish, Recover
 from actors.core.effects import Effect, Refusal, StartTurn, WakePrompt
+from actors.core.draft import Segment
 from actors.core.envelope import Tell
 from actors.core.events import AttemptInterrupted, Event, EventBody, ToolCalled, TurnEnded
 from actors.core.ids import DropReason
 from actors.core.lifecycle import PartStatus, TurnStatus
-from actors.core.session import Policy, SessionState, decide, fold
+from actors.core.session import Decision, Policy, SessionState, decide, fold
 from actors.core.stream import ProgressSignal
 from actors.core.transcript import History, Transcript
 from actors.errors import ActorsError, AskError, HandlerError, Reject, TurnOverError
@@ -72,28 +73,48 @@ class _Done:
 
 
 class _Group:
-    """Commands decided one after the other and written together."""
+    """Commands decided one after the other, to be written together."""
 
-    __slots__ = ("after", "bodies", "effects", "keys", "size_bytes", "state")
+    __slots__ = ("answers", "bodies", "effects", "keys", "size_bytes", "state")
 
     def __init__(self, state: SessionState) -> None:
         """Begin from the committed state."""
         self.state = state
         self.bodies: list[EventBody] = []
-        self.effects: list[Effect] = []
-        self.after: list[Callable[[SessionState], None]] = []
-        self.keys: set[str] = set()
+        self.effects: tuple[Effect, ...] = ()
+        self.answers: list[tuple[Reply, object]] = []
+        self.keys: set[str] | None = None
         self.size_bytes = 0
 
     def add(self, command: Command, policy: Policy, now_s: float) -> Refusal | None:
         """Decide a command on what the ones before it come to."""
         decision = decide(self.state, command, policy, now_s)
-        if isinstance(decision, Refusal):
+        if type(decision) is Refusal:
             return decision
+        assert isinstance(decision, Decision), "a decision or a refusal"
         self.bodies += decision.bodies
         self.effects += decision.effects
         self.state = fold(self.state, decision.bodies)
         return None
+
+
+class _Write:
+    """A group on its way to the journal."""
+
+    __slots__ = ("_actor", "_events", "_group")
+
+    def __init__(self, actor: "Actor", group: _Group, events: tuple[Event, ...]) -> None:
+        """Belong to the incarnation that decided it."""
+        self._actor = actor
+        self._group = group
+        self._events = events
+
+    def done(self, result: Result) -> None:
+        """Take over what is on disk, answer and act; called by the writer, in commit order.
+
+        This happens even if the incarnation was killed meanwhile: what is on disk is published and answered.
+        """
+        self._actor.written(self._group, self._events, result)
 
 
 class Actor(TurnPort):
@@ -105,10 +126,11 @@ class Actor(TurnPort):
         self._services = services
         self._session = Session(ref.chat_id, ref.incarnation)
         self._turn: Turn | None = None
-        self._committing: trio.lowlevel.Task | None = None
-        self._result: Result | None = None
+        self._to_start: StartTurn | None = None
         self._crash: BaseException | None = None
+        self._failure: ActorsError | None = None
         self._leaving = ""
+        self._alive = True
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Live until stopped. ``ready`` is called once the session takes messages.
@@ -121,6 +143,8 @@ class Actor(TurnPort):
             ready()
             await self._serve()
         finally:
+            self._alive = False
+            self._ref.mailbox.deaf = False
             turn = self._turn
             if turn is not None:  # killed: what the agent still says goes nowhere
                 turn.close(PartStatus.CUT)
@@ -141,6 +165,8 @@ class Actor(TurnPort):
             ref.state, ref.seq = state, state.seq
         assert ref.state is not None, "it was loaded above, or it was created in this life"
         running = ref.state.running
+        if running is None and not ref.state.queue:
+            return
         retry = services.agent.on_interrupted == "retry" and not self._ref.failures
         attempts_max = services.agent.attempts_max or services.limits.attempts_max
         group = _Group(ref.state)
@@ -152,35 +178,51 @@ class Actor(TurnPort):
                 "info", "turn.interrupted", chat_id=ref.chat_id, epoch=services.epoch, turn=running.turn
             )
         group.add(Begin(), services.policy, now_s)
-        await self._commit(group)
+        self._write(group)
+        while ref.writing:
+            await ref.mailbox.park()
 
     async def _serve(self) -> None:
-        """Take what comes: control first, then the session's own turn, then messages."""
-        box = self._ref.mailbox
+        """Take what comes: control first, then the session's own turn, then messages; nothing new while writing."""
+        ref = self._ref
+        box = ref.mailbox
         while True:
-            if box.control:
-                await self._heed()
-            if self._crash is not None:
+            if self._failure is not None:
+                raise self._failure
+            if box.control and await self._heed():
+                continue
+            if not ref.writing:
+                box.deaf = False
+                if self._to_start is not None:
+                    await self._load_history()
+                    self._start(self._to_start)
+                    self._to_start = None
+                    continue
                 if self._turn is None:
-                    message = f"{type(self._crash).__name__} in turn or handler"
-                    raise SessionCrashedError(message, chat_id=self._ref.chat_id) from self._crash
-                self._cancel_running("crashed")
-            if self._leaving and self._turn is None:
-                return
-            if box.inner:
-                await self._heed_turn()
-            elif box.messages and not self._leaving and self._crash is None:
-                await self._heed_messages()
-            elif not box.control:
-                self._ref.busy = False
-                await box.park()
-                self._ref.busy = True
+                    if self._crash is not None:
+                        message = f"{type(self._crash).__name__} in turn or handler"
+                        raise SessionCrashedError(message, chat_id=ref.chat_id) from self._crash
+                    if self._leaving:
+                        return
+                if box.inner:
+                    self._heed_turn()
+                    continue
+            if box.messages and not self._leaving and self._crash is None:
+                if type(box.messages[0].content) is Tell:
+                    await self._handle_volatile()
+                    continue
+                if not ref.writing:
+                    await self._heed_messages()
+                    continue
+            box.deaf = ref.writing
+            await box.park()
 
-    async def _heed(self) -> None:
-        """Take everything that waits on the control lane."""
+    async def _heed(self) -> bool:
+        """Take what waits on the control lane and can be done now; what needs a write waits for the one under way."""
         control = self._ref.mailbox.control
-        while control:
-            signal = control.pop(next(iter(control)))
+        heeded = False
+        for key in list(control):
+            signal = control[key]
             match signal:
                 case Stop(reason=reason):
                     self._leaving = self._leaving or reason
@@ -189,20 +231,31 @@ class Actor(TurnPort):
                     self._leaving = "deleted"
                     self._ref.erasing = True
                     self._cancel_running("deleted")
+                case CancelTurn(turn=turn, reply=reply) if self._turn is not None and self._turn.number == turn:
+                    self._cancel_running("cancelled")
+                    reply.set(True)  # noqa: FBT003 - the answer to "was it open?"
+                case _ if self._ref.writing:
+                    continue
                 case CancelTurn(turn=turn, reply=reply):
-                    await self._cancel(turn, reply)
+                    group = _Group(self._state)
+                    refusal = group.add(Cancel(turn), self._services.policy, self._services.clock.wall_s())
+                    group.answers.append((reply, refusal is None))
+                    self._write(group)
                 case AnswerPrompt(answer=answer, reply=reply):
                     group = _Group(self._state)
                     refusal = group.add(answer, self._services.policy, self._services.clock.wall_s())
-                    await self._commit(group)
-                    reply.set(refusal)
+                    group.answers.append((reply, refusal))
+                    self._write(group)
                 case Prepare(reply=reply):
                     await self._load_history()
                     reply.set(None)
                 case _:
                     assert signal is None, f"no control signal is {type(signal).__name__}"
+            control.pop(key, None)
+            heeded = True
+        return heeded
 
-    async def _heed_turn(self) -> None:
+    def _heed_turn(self) -> None:
         """Take what the session's own turn wants written, together."""
         inner = self._ref.mailbox.inner
         group = _Group(self._state)
@@ -215,53 +268,42 @@ class Actor(TurnPort):
                     self._end_turn(group, item, now_s)
                 case _Flush(turn=turn) if turn is self._turn:
                     turn.flushing = False
-                    said, turn.unsaved_bytes = turn.unsaved_bytes, 0
-                    group.size_bytes += said
-                    bodies = turn.checkpoint()
+                    group.size_bytes += turn.unsaved_bytes
+                    turn.unsaved_bytes = 0
+                    bodies = turn.take_said()
                     if bodies:
                         group.add(Emit(turn.number, turn.attempt, bodies), policy, now_s)
-                    if turn.room is not None:
-                        group.after.append(lambda _, room=turn.room: room.set())
+                    group.answers += [(room, None) for room in turn.rooms]
+                    turn.rooms.clear()
                 case _Written(command=command, reply=reply):
                     before = len(group.bodies)
                     refusal = group.add(command, policy, now_s)
                     group.size_bytes += sum(_size(body) for body in group.bodies[before:])
-                    group.after.append(lambda _, reply=reply, refusal=refusal: self._wrote(reply, refusal))
+                    group.answers.append((reply, refusal))
                 case _:
                     pass  # words of a turn that is over
-        await self._commit(group)
-
-    @staticmethod
-    def _wrote(reply: Reply, refusal: Refusal | None) -> None:
-        """Answer a turn that waits for its events to be on disk."""
-        if refusal is None:
-            reply.set(None)
-        else:
-            reply.fail(TurnOverError(f"not written: {refusal.detail}"))
+        self._write(group)
 
     async def _heed_messages(self) -> None:
-        """Accept or handle the messages that wait, in their order; those to be accepted are written together."""
+        """Accept the messages that wait, in their order; they are written together."""
         box = self._ref.mailbox
-        group: _Group | None = None
+        group = _Group(self._state)
         for _ in range(LETTERS_IN_GROUP_MAX):
             if not box.messages or box.control:
                 break
             content = box.messages[0].content
             if type(content) is Tell:
-                if group is not None:
-                    break
-                await self._handle_volatile()
-                return
+                break
             assert isinstance(content, Accept), "what is not volatile is to be accepted"
-            if group is not None and content.message_id in group.keys:
+            if group.keys is not None and content.message_id in group.keys:
                 break  # the same key again: it gets the receipt of the first, which must be on disk before
             letter = box.take()
             assert isinstance(letter, Request), "whoever sends a durable message waits for its receipt"
-            group = group or _Group(self._state)
-            group.keys.add(content.message_id)
             await self._accept(group, letter, content)
-        if group is not None:
-            await self._commit(group)
+            if box.messages:
+                group.keys = group.keys or set()
+                group.keys.add(content.message_id)
+        self._write(group)
 
     async def _accept(self, group: _Group, request: Request, command: Accept) -> None:
         """Decide one message: a key that is known gets its first receipt, the others a turn or a refusal."""
@@ -275,24 +317,19 @@ class Actor(TurnPort):
         self._ref.executed += 1
         if first is not None:
             self._services.accounts.counts.duplicates += 1
-            reply.set(attrs.evolve(first, duplicate=True))
+            reply.set(msgspec.structs.replace(first, duplicate=True))
             return
         refusal = group.add(command, self._services.policy, self._services.clock.wall_s())
         if refusal is not None:
             self._services.accounts.drop(self._ref.chat_id, refusal.reason, "accept", request.size_bytes)
             reply.fail(refused(refusal.reason, refusal.detail, self._ref.chat_id))
             return
-        turn, number = group.state.turns, len(group.bodies)
-        started = group.effects and isinstance(group.effects[-1], StartTurn) and group.effects[-1].turn == turn
-        seq = self._state.seq + number - (1 if started else 0)
-        accepted = Accepted(command.message_id, turn, seq, self._services.epoch)
+        turn = group.state.turns
+        effects = group.effects
+        started = bool(effects) and effects[-1].turn == turn and type(effects[-1]) is StartTurn
+        seq = self._state.seq + len(group.bodies) - started
         group.size_bytes += request.size_bytes
-
-        def receipt(_: SessionState) -> None:
-            self._ref.remember(accepted)
-            reply.set(accepted)
-
-        group.after.append(receipt)
+        group.answers.append((reply, Accepted(command.message_id, turn, seq, self._services.epoch)))
 
     async def _handle_volatile(self) -> None:
         """Handle volatile messages until another kind comes, the quantum is over, or control wants to be heard."""
@@ -358,18 +395,6 @@ class Actor(TurnPort):
         self._ref.dead += 1
         self._services.accounts.bury(self._ref.chat_id, DropReason.EXPIRED, "tell", letter.size_bytes)
 
-    async def _cancel(self, number: int, reply: Reply) -> None:
-        """Cancel one turn."""
-        turn = self._turn
-        if turn is not None and turn.number == number:
-            self._cancel_running("cancelled")
-            reply.set(True)  # noqa: FBT003 - the answer to "was it open?"
-            return
-        group = _Group(self._state)
-        refusal = group.add(Cancel(number), self._services.policy, self._services.clock.wall_s())
-        await self._commit(group)
-        reply.set(refusal is None)
-
     def _cancel_running(self, reason: str) -> None:
         """Cancel the running turn, and give it up if it does not end within its grace."""
         turn = self._turn
@@ -390,21 +415,18 @@ class Actor(TurnPort):
                 status, why = _end_of(turn)
                 self._ref.mailbox.post_inner(_Done(turn, status, why or "abandoned"))
 
-        self._services.spawn(give_up, "grace")
+        self._services.spawn(give_up)
 
-    def _start(self, effect: StartTurn, state: SessionState) -> None:
+    def _start(self, effect: StartTurn) -> None:
         """Start the agent on its turn, in a task of its own."""
+        state = self._state
         running = state.running
         assert running is not None, "a turn is started by the event that makes it running"
-        assert running.turn == effect.turn, "effects follow their events"
-        turn = Turn(self, running, self._ref.chat_id, self._services.epoch, state.saved)
+        assert running.queued.turn == effect.turn, "effects follow their events"
+        turn = Turn(self, state, self._services.limits, self._services.clock, self._ref.broadcast)
         self._turn = turn
         self._ref.turn = turn
-
-        async def answer() -> None:
-            await self._answer(turn)
-
-        self._services.spawn(answer, "turn")
+        self._services.spawn(self._answer, turn)
 
     async def _answer(self, turn: Turn) -> None:
         """Run the agent to its end, whatever that is, and report it through the inner door."""
@@ -413,7 +435,6 @@ class Actor(TurnPort):
         done = _Done(turn, TurnStatus.COMPLETED)
         try:
             with scope:
-                scope.deadline = trio.current_time() + self._services.limits.turn_s
                 text = await self._services.agent.answer(turn)
                 if isinstance(text, str):
                     await turn.write(text)
@@ -435,6 +456,7 @@ class Actor(TurnPort):
     def _end_turn(self, group: _Group, done: _Done, now_s: float) -> None:
         """Put the end of the turn into the group: last words, seals, state, status, and the next turn."""
         turn = done.turn
+        self._services.accounts.counts.signals += turn.pieces
         completed = done.status is TurnStatus.COMPLETED
         last_words = turn.close(PartStatus.COMPLETE if completed else PartStatus.CUT)
         group.size_bytes += turn.unsaved_bytes
@@ -454,57 +476,68 @@ class Actor(TurnPort):
         refusal = group.add(finish, self._services.policy, now_s)
         assert refusal is None, "only the running turn is ended, and only once"
 
-    async def _commit(self, group: _Group) -> None:
-        """Write what was decided, then publish it, answer and act."""
-        if group.bodies:
-            state, services = self._state, self._services
-            at_s, epoch, chat_id = services.clock.wall_s(), services.epoch, self._ref.chat_id
-            first = state.seq + 1
-            events = tuple(Event(chat_id, first + n, epoch, at_s, body) for n, body in enumerate(group.bodies))
-            after = group.state
-            result = await self._submit(
-                Append(chat_id, state.seq, events), group.size_bytes, lambda: self._take_over(events, after)
-            )
-            if not isinstance(result, Committed):
-                self._lost(result)
-        for act in group.after:
-            act(group.state)
+    def _write(self, group: _Group) -> None:
+        """Have what was decided written; it is published, answered and acted on when it is on disk."""
+        bodies = group.bodies
+        if not bodies:
+            self._act(group)
+            return
+        ref, services = self._ref, self._services
+        first, at_s, epoch, chat_id = self._state.seq + 1, services.clock.wall_s(), services.epoch, ref.chat_id
+        events = tuple([Event(chat_id, first + n, epoch, at_s, body) for n, body in enumerate(bodies)])
+        ref.writing = True
+        services.committer.submit(
+            Append(chat_id, first - 1, events), group.size_bytes, _Write(self, group, events).done
+        )
+
+    def written(self, group: _Group, events: tuple[Event, ...], result: Result) -> None:
+        """Hear from the writer what became of a group."""
+        ref = self._ref
+        ref.writing = False
+        box = ref.mailbox
+        if type(result) is Committed:
+            try:
+                self._take_over(events, group.state)
+                self._act(group)
+            except Exception as error:  # noqa: BLE001 - a bug in here is this session's crash, not the writer's
+                self._failure = SessionLostError(f"a bug: {type(error).__name__}", chat_id=ref.chat_id)
+                self._failure.__cause__ = error
+        elif isinstance(result, Failed):
+            self._failure = result.error
+        else:
+            self._failure = SessionLostError(f"the journal has {result}", chat_id=ref.chat_id)
+        if self._failure is not None:
+            for reply, _ in group.answers:
+                reply.fail(self._failure)
+        elif not (box.inner or box.messages or box.control or self._to_start or self._crash or self._leaving):
+            box.deaf = False
+            return
+        box.wake()
+
+    def _act(self, group: _Group) -> None:
+        """Answer and act, once everything that was decided is on disk."""
+        for reply, answer in group.answers:
+            if type(answer) is Accepted:
+                self._ref.remember(answer)
+            reply.set(answer)
         for effect in group.effects:
+            if not self._alive:
+                break  # the incarnation was killed; the next one settles what was begun
             match effect:
                 case StartTurn():
-                    await self._load_history()
-                    self._start(effect, group.state)
-                case WakePrompt(prompt=prompt, answer=answer):
+                    if self._ref.transcript is None:
+                        self._to_start = effect
+                    else:
+                        self._start(effect)
+                case WakePrompt(prompt=prompt, answer=text):
                     waiting = self._turn and self._turn.prompts.pop(prompt, None)
                     if waiting:
-                        waiting.set(answer)
-
-    async def _submit(self, entry: Append, size_bytes: int, publish: Callable[[], None]) -> Result:
-        """Have an entry written and wait for it; publishing happens even if this incarnation is killed meanwhile."""
-        ref = self._ref
-        self._result = None
-        ref.writing = True
-
-        def done(result: Result) -> None:
-            ref.writing = False
-            if isinstance(result, Committed):
-                publish()
-            self._result = result
-            if self._committing is not None:
-                trio.lowlevel.reschedule(self._committing, outcome.Value(None))
-                self._committing = None
-
-        self._services.committer.submit(entry, size_bytes, done)
-        if self._result is None:
-            self._committing = trio.lowlevel.current_task()
-            await trio.lowlevel.wait_task_rescheduled(self._abort_commit)
-        assert self._result is not None, "the writer has said what became of the entry"
-        return self._result
+                        waiting.set(text)
 
     def _take_over(self, events: tuple[Event, ...], state: SessionState) -> None:
         """Take over what is on disk: publish it, count it, log it."""
-        accounts, recorder = self._services.accounts, self._services.recorder
-        counts = accounts.counts
+        recorder = self._services.recorder
+        counts = self._services.accounts.counts
         counts.events += len(events)
         for box in self._ref.committed(events, state):
             self._lagged(box)
@@ -514,17 +547,8 @@ class Actor(TurnPort):
             if kind is TurnEnded:
                 assert isinstance(body, TurnEnded), "kind is its type"
                 counts.turns[body.status] += 1
-                recorder.record(
-                    "info",
-                    "turn.ended",
-                    chat_id=event.chat_id,
-                    epoch=event.epoch,
-                    seq=event.seq,
-                    turn=body.turn,
-                    status=body.status.value,
-                    reason=body.reason,
-                    error=body.error if body.reason == "crashed" else "",
-                )
+                if recorder.informing:
+                    self._record_end(event, body)
             elif kind is ToolCalled:
                 counts.tool_calls += 1
             elif kind is AttemptInterrupted:
@@ -541,12 +565,19 @@ class Actor(TurnPort):
                     kind=event.body.__struct_config__.tag,
                 )
 
-    def _lost(self, result: Result) -> None:
-        """End the incarnation after a write that did not happen: what it believes may be wrong."""
-        if isinstance(result, Failed):
-            raise result.error
-        message = f"the journal has {result}"
-        raise SessionLostError(message, chat_id=self._ref.chat_id)
+    def _record_end(self, event: Event, body: TurnEnded) -> None:
+        """Log the end of a turn; the text of a rejection is the agent's and is left out."""
+        self._services.recorder.record(
+            "info",
+            "turn.ended",
+            chat_id=event.chat_id,
+            epoch=event.epoch,
+            seq=event.seq,
+            turn=body.turn,
+            status=body.status.value,
+            reason=body.reason,
+            error=body.error if body.reason == "crashed" else "",
+        )
 
     def _lagged(self, box: Outbox) -> None:
         """Account for a subscriber that was cut."""
@@ -562,26 +593,18 @@ class Actor(TurnPort):
         assert state is not None, "an incarnation has recovered before it does anything else"
         return state
 
-    def _abort_commit(self, _: object) -> trio.lowlevel.Abort:
-        """Stop waiting for the writer, which goes on."""
-        self._committing = None
-        return trio.lowlevel.Abort.SUCCEEDED
-
     @override
-    def say(self, turn: Turn, kind: Literal["text", "thinking"], text: str) -> None:
-        key, offset = turn.add(kind, text)
-        self._services.accounts.counts.signals += 1
+    def said(self, turn: Turn, segment: Segment, size: int) -> None:
+        services = self._services
         broadcast = self._ref.broadcast
-        if broadcast:
-            for box in broadcast.text(key, kind, offset, text):
+        if segment is not broadcast.segment or broadcast.hungry:
+            for box in broadcast.said(segment, size):
                 self._lagged(box)
-        unsaved = turn.unsaved_bytes = turn.unsaved_bytes + len(text)
-        if unsaved >= self._services.limits.checkpoint_bytes_max:
-            if not turn.flushing:
-                self._flush(turn)
+        if turn.unsaved_bytes >= services.limits.checkpoint_bytes_max:
+            self._flush(turn)
         elif not turn.due:
             turn.due = True
-            self._services.checkpoints.add(turn, self._flush)
+            services.checkpoints.add(turn, self._flush)
 
     @override
     def progress(self, turn: Turn, name: str, value: str) -> None:
@@ -598,7 +621,7 @@ class Actor(TurnPort):
     async def emit(self, turn: Turn, bodies: tuple[EventBody, ...]) -> None:
         reply = Reply()
         self._ref.mailbox.post_inner(_Written(Emit(turn.number, turn.attempt, bodies), reply))
-        await reply.wait()
+        _check_written(await reply.wait())
 
     @override
     async def ask(
@@ -609,24 +632,15 @@ class Actor(TurnPort):
         reply = Reply()
         command = Ask(turn.number, turn.attempt, kind, question, choices, bodies)
         self._ref.mailbox.post_inner(_Written(command, reply))
-        await reply.wait()
+        _check_written(await reply.wait())
         return number
 
     @override
-    async def breathe(self, turn: Turn) -> None:
-        if turn.unsaved_bytes >= self._services.limits.unsaved_bytes_max:
-            turn.room = trio.Event()
-            if not turn.flushing:
-                self._flush(turn)
-            await turn.room.wait()
-            turn.room = None
-            return
-        now_s = self._services.clock.busy_s()
-        if now_s - turn.held_since_s >= self._services.limits.quantum_s:
-            await trio.lowlevel.checkpoint()
-            turn.held_since_s = self._services.clock.busy_s()
-        else:
-            await trio.lowlevel.checkpoint_if_cancelled()
+    async def make_room(self, turn: Turn) -> None:
+        reply = Reply()
+        turn.rooms.append(reply)
+        self._flush(turn)
+        await reply.wait()
 
     @override
     def history(self, turn: Turn) -> History:
@@ -657,6 +671,13 @@ class Actor(TurnPort):
         if not turn.closed and not turn.flushing and turn.unsaved_bytes:
             turn.flushing = True
             self._ref.mailbox.post_inner(_Flush(turn))
+
+
+def _check_written(refusal: object) -> None:
+    """Raise if a turn's events were refused."""
+    if isinstance(refusal, Refusal):
+        message = f"not written: {refusal.detail}"
+        raise TurnOverError(message)
 
 
 def _end_of(turn: Turn) -> tuple[TurnStatus, str]:

@@ -1,14 +1,16 @@
 """Bounded fan-out of one session's events and signals to its subscribers.
 
 Publishing never waits. A subscriber that falls behind its buffer is cut and told where to resume; the others notice
-nothing. Text that has not been read yet is joined to the text before it, so a slow reader costs bytes, not items.
+nothing. Live text is written once, into a segment that all subscribers share: an outbox holds a mark where its reader
+stands in it, so a piece of text costs the same for one reader and for a thousand that have not caught up.
 """
 
 from collections import deque
-from typing import Final, Literal
+from typing import Final
 
 import trio
 
+from actors.core.draft import Segment
 from actors.core.events import Event
 from actors.core.ids import ChatId
 from actors.core.stream import Item, ProgressSignal, TextSignal
@@ -16,22 +18,27 @@ from actors.core.stream import Item, ProgressSignal, TextSignal
 _EVENT_BYTES: Final = 200
 """What an event is counted as beside its text; the text is on disk and can be read again."""
 
-TextKey = tuple[int, int, int, int]
-"""Turn, attempt, message and part: what a piece of text belongs to."""
 
+class _Mark:
+    """Where a reader stands in a segment: after so many pieces, at this offset of the part.
 
-class _Text:
-    """Text of one part that its reader has not fetched yet."""
+    The last mark of an outbox is open: it means everything up to the end of the segment, wherever that comes to be. One
+    that something follows is closed where the segment ended then.
+    """
 
-    __slots__ = ("key", "kind", "next_offset", "offset", "pieces")
+    __slots__ = ("end", "offset", "pieces", "segment")
 
-    def __init__(self, key: TextKey, kind: Literal["text", "thinking"], offset: int, text: str) -> None:
-        """Begin with one piece."""
-        self.key = key
-        self.kind: Literal["text", "thinking"] = kind
+    def __init__(self, segment: Segment, pieces: int, offset: int) -> None:
+        """Stand before the pieces that come next."""
+        self.segment = segment
+        self.pieces = pieces
         self.offset = offset
-        self.pieces = [text]
-        self.next_offset = offset + len(text)
+        self.end: int | None = None
+
+    def close(self) -> int:
+        """Mean no more than what has been said so far; return how many characters that is."""
+        self.end = len(self.segment.pieces)
+        return self.segment.offset + self.segment.length - self.offset
 
 
 class Outbox:
@@ -42,7 +49,7 @@ class Outbox:
     def __init__(self, chat_id: ChatId, last_seq: int, items_max: int, bytes_max: int) -> None:
         """Begin after ``last_seq``."""
         self._chat_id = chat_id
-        self._items: deque[Item | _Text] = deque()
+        self._items: deque[Item | _Mark] = deque()
         self._bytes = 0
         self._items_max = items_max
         self._bytes_max = bytes_max
@@ -53,36 +60,51 @@ class Outbox:
 
     def put(self, item: Event | ProgressSignal, size: int) -> bool:
         """Add an item; False if the reader is cut by it."""
-        self._items.append(item)
-        return self._grow(size)
-
-    def put_text(self, key: TextKey, kind: Literal["text", "thinking"], offset: int, text: str) -> bool:
-        """Add live text, joined to the piece before if that is unread; False if the reader is cut by it."""
         items = self._items
         if items:
             last = items[-1]
-            if type(last) is _Text and last.key == key and last.next_offset == offset:
-                last.pieces.append(text)
-                last.next_offset = offset + len(text)
-                self._bytes += len(text)
-                return self._bytes <= self._bytes_max or self._cut()
-        items.append(_Text(key, kind, offset, text))
-        return self._grow(len(text))
+            if type(last) is _Mark:
+                self._bytes += last.close()
+        items.append(item)
+        self._bytes += size
+        if self._bytes > self._bytes_max or len(items) > self._items_max:
+            return self._cut()
+        if self._task is not None:
+            trio.lowlevel.reschedule(self._task)
+            self._task = None
+        return True
 
-    def take(self) -> Item | None:
+    def put_mark(self, segment: Segment, pieces: int, offset: int) -> bool:
+        """Let the reader see the text of a segment from here on; False if it is cut by it."""
+        items = self._items
+        if items:
+            last = items[-1]
+            if type(last) is _Mark:
+                if last.segment is segment:
+                    return True
+                self._bytes += last.close()
+        items.append(_Mark(segment, pieces, offset))
+        if self._bytes > self._bytes_max or len(items) > self._items_max:
+            return self._cut()
+        if self._task is not None:
+            trio.lowlevel.reschedule(self._task)
+            self._task = None
+        return True
+
+    def take(self, broadcast: "Broadcast") -> Item | None:
         """Take the oldest item, or None if there is none."""
-        if not self._items:
+        items = self._items
+        if not items:
             return None
-        item = self._items.popleft()
-        if type(item) is _Text:
-            text = "".join(item.pieces)
-            self._bytes -= len(text)
-            turn, attempt, message, part = item.key
-            return TextSignal(self._chat_id, turn, attempt, message, part, item.kind, item.offset, text)
-        assert not isinstance(item, _Text), "texts are handled above"
+        item = items.popleft()
         if type(item) is Event:
             self._bytes -= _EVENT_BYTES
             self.last_seq = item.seq
+            return item
+        if type(item) is _Mark:
+            return self._take_text(item, broadcast)
+        assert isinstance(item, ProgressSignal), "an outbox holds events, signals and marks"
+        self._bytes -= len(item.value)
         return item
 
     async def wait(self) -> None:
@@ -98,13 +120,16 @@ class Outbox:
         self.closed = True
         self._wake()
 
-    def _grow(self, size: int) -> bool:
-        """Count an item, and cut the reader if it is one too many."""
-        self._bytes += size
-        if self._bytes > self._bytes_max or len(self._items) > self._items_max:
-            return self._cut()
-        self._wake()
-        return True
+    def _take_text(self, mark: _Mark, broadcast: "Broadcast") -> TextSignal:
+        """Read a segment from a mark to where it has come; the next piece will leave a new mark."""
+        segment = mark.segment
+        text = "".join(segment.pieces[mark.pieces : mark.end])
+        if mark.end is None:  # nothing follows it, so it was not counted, and the next piece must leave another
+            broadcast.hungry.append(self)
+        else:
+            self._bytes -= len(text)
+        turn, attempt, message, part = segment.key
+        return TextSignal(self._chat_id, turn, attempt, message, part, segment.kind, mark.offset, text)
 
     def _cut(self) -> bool:
         """Drop what is unread; the reader resumes after the last event it read."""
@@ -127,56 +152,77 @@ class Outbox:
 
 
 class Broadcast:
-    """The subscribers of one session."""
+    """The subscribers of one session. ``hungry`` are those whose last item is not a mark in the current segment."""
 
-    __slots__ = ("_outboxes", "lagged")
+    __slots__ = ("_outboxes", "hungry", "lagged", "segment")
 
     def __init__(self) -> None:
         """Start with nobody."""
         self._outboxes: list[Outbox] = []
+        self.segment: Segment | None = None
+        self.hungry: list[Outbox] = []
         self.lagged = 0
 
     def __len__(self) -> int:
         """Count the subscribers."""
         return len(self._outboxes)
 
-    def __bool__(self) -> bool:
-        """Whether anybody listens."""
-        return bool(self._outboxes)
-
     def attach(self, outbox: Outbox) -> None:
         """Let a subscriber get everything from now on."""
         self._outboxes.append(outbox)
+        self.hungry.append(outbox)
 
     def detach(self, outbox: Outbox) -> None:
         """Forget a subscriber; one that is not there is left alone."""
         if outbox in self._outboxes:
             self._outboxes.remove(outbox)
+        self.hungry = [box for box in self.hungry if box is not outbox]
 
     def events(self, events: tuple[Event, ...]) -> list[Outbox]:
         """Publish events that are on disk; return the subscribers that were cut by them."""
-        cut = [box for box in self._outboxes if not all(box.put(event, _EVENT_BYTES) for event in events)]
-        return self._forget(cut)
+        cut = []
+        for box in self._outboxes:
+            for event in events:
+                if not box.put(event, _EVENT_BYTES):
+                    cut.append(box)
+                    break
+        self.segment = None  # whatever is said next comes after these events
+        return self._forget(cut) if cut else cut
 
-    def text(self, key: TextKey, kind: Literal["text", "thinking"], offset: int, text: str) -> list[Outbox]:
-        """Publish live text; return the subscribers that were cut by it."""
-        cut = [box for box in self._outboxes if not box.put_text(key, kind, offset, text)]
+    def said(self, segment: Segment, size: int) -> list[Outbox]:
+        """Let everybody see the last piece of a segment, of ``size`` characters; return those cut by it.
+
+        Whoever has a mark in the segment already sees it anyway; only the hungry ones get one.
+        """
+        if segment is self.segment:
+            hungry = self.hungry
+        else:
+            self.segment = segment
+            hungry = self._outboxes
+        if not hungry:
+            return []
+        pieces, offset = len(segment.pieces) - 1, segment.offset + segment.length - size
+        cut = [box for box in hungry if not box.put_mark(segment, pieces, offset)]
+        self.hungry = []
         return self._forget(cut) if cut else cut
 
     def progress(self, signal: ProgressSignal) -> list[Outbox]:
         """Publish another signal; return the subscribers that were cut by it."""
         size = len(signal.value)
-        return self._forget([box for box in self._outboxes if not box.put(signal, size)])
+        cut = [box for box in self._outboxes if not box.put(signal, size)]
+        self.segment = None
+        return self._forget(cut) if cut else cut
 
     def close(self) -> None:
         """Let every subscriber read what is left and end."""
         for box in self._outboxes:
             box.close()
         self._outboxes = []
+        self.hungry = []
 
     def _forget(self, cut: list[Outbox]) -> list[Outbox]:
         """Take out the subscribers that were cut."""
-        if cut:
-            self._outboxes = [box for box in self._outboxes if box not in cut]
-            self.lagged += len(cut)
+        self._outboxes = [box for box in self._outboxes if box not in cut]
+        self.hungry = [box for box in self.hungry if box not in cut]
+        self.lagged += len(cut)
         return cut

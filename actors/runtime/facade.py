@@ -567,7 +567,7 @@ async def run_runtime(
                 accounts=accounts,
                 checkpoints=Checkpoints(limits.checkpoint_s, clock),
                 activations=trio.Semaphore(limits.activations_max),
-                spawn=lambda _work, _name: None,
+                spawn=lambda *_: None,
             )
             services_nursery.start_soon(committer.run, name="committer")
             services_nursery.start_soon(services.checkpoints.run, name="checkpoints")

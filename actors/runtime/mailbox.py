@@ -116,6 +116,7 @@ class Mailbox:
         "bytes_held",
         "closed",
         "control",
+        "deaf",
         "inner",
         "messages",
         "withdrawn",
@@ -135,6 +136,7 @@ class Mailbox:
         self.admitted = 0
         self.withdrawn = 0
         self.closed: DropReason | None = None
+        self.deaf = False
 
     def put_nowait(self, letter: Letter) -> DropReason | None:
         """Admit a letter, or return why not; whoever waits already goes first."""
@@ -200,9 +202,13 @@ class Mailbox:
         return True
 
     def post_inner(self, item: object) -> None:
-        """Post from the session's own turn; never refused, and bounded by the one turn that runs."""
+        """Post from the session's own turn; never refused, and bounded by the one turn that runs.
+
+        A session that is ``deaf`` is not woken for it: it waits for the writer, who wakes it.
+        """
         self.inner.append(item)
-        self.wake()
+        if not self.deaf:
+            self.wake()
 
     def post_control(self, key: object, signal: object) -> None:
         """Post a control signal; one that waits already under the same key is replaced."""

@@ -57,6 +57,7 @@ class Recorder:
         self.written = 0
         self.lost = 0
         self.failed = 0
+        self.informing = sink is not None and self._level <= LEVELS["info"]
         self.debugging = sink is not None and self._level <= LEVELS["debug"]
         self._thread: threading.Thread | None = None
         if sink is not None:

@@ -7,6 +7,7 @@ taken over here, by the writer, in commit order, so that an incarnation that die
 from typing import Final
 
 import attrs
+import msgspec
 import trio
 
 from actors.core.events import Event, TextAppended, TurnEnded
@@ -22,8 +23,7 @@ RECENT_MAX: Final = 64
 """Idempotency keys remembered per live session; older ones are looked up in the journal."""
 
 
-@attrs.frozen
-class Accepted:
+class Accepted(msgspec.Struct, frozen=True, gc=False):
     """A message that is on disk: its turn, and the number of the event that accepted it."""
 
     message_id: str
@@ -167,12 +167,13 @@ class Ref:
 
     def _said(self, turn: int, events: tuple[Event, ...]) -> str:
         """Join what the agent said in a turn that ends in these events."""
-        if self.transcript is not None:
+        bodies = [
+            body
+            for body in (event.body for event in events)
+            if isinstance(body, TextAppended) and body.turn == turn and body.type == "text"
+        ]
+        begun = bool(bodies) and bodies[0].message == bodies[0].part == bodies[0].offset == 0
+        if self.transcript is not None and not begun:
             messages = (message for message in self.transcript.ended() if message.turn == turn)
             return "".join(message.text for message in messages if message.role == "assistant")
-        bodies = (event.body for event in events)
-        return "".join(
-            body.text
-            for body in bodies
-            if isinstance(body, TextAppended) and body.turn == turn and body.type == "text"
-        )
+        return "".join([body.text for body in bodies])

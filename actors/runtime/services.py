@@ -1,7 +1,7 @@
 """What every session of a runtime shares, handed to each by its supervisor."""
 
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import attrs
@@ -71,5 +71,5 @@ class Services:
     accounts: Accounts
     checkpoints: Checkpoints
     activations: trio.Semaphore
-    spawn: Callable[[Callable[[], Awaitable[None]], str], None]
+    spawn: Callable[..., None]
     stopping: bool = False

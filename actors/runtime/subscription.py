@@ -97,10 +97,11 @@ class Subscription(AsyncIterator[Item]):
             await trio.lowlevel.checkpoint_if_cancelled()
             return self._see(self._ready.popleft())
         assert outbox is not None, "whoever has caught up is attached"
-        item = outbox.take()
+        broadcast = self._ref.broadcast  # type: ignore[union-attr]  # whoever is attached has a ref
+        item = outbox.take(broadcast)
         if item is None:
             await outbox.wait()
-            item = outbox.take()
+            item = outbox.take(broadcast)
             self._held_since_s = self._services.clock.busy_s()
         elif self._services.clock.busy_s() - self._held_since_s > self._services.limits.quantum_s:
             await trio.lowlevel.checkpoint()

@@ -32,6 +32,8 @@ from actors.runtime.services import Services
 
 _ENDED = frozenset({SessionPhase.STOPPED, SessionPhase.DELETED, SessionPhase.FENCED, SessionPhase.QUARANTINED})
 
+_TASK = "turn"
+
 
 class Supervisor:
     """Starts sessions and their turns in one nursery, and sees to their ends."""
@@ -65,15 +67,15 @@ class Supervisor:
         self.live += 1
         self._nursery.start_soon(self._life, ref, name=ref.chat_id)
 
-    def spawn(self, work: Callable[[], Awaitable[None]], name: str) -> None:
+    def spawn(self, work: Callable[..., Awaitable[None]], *arguments: object) -> None:
         """Run a task beside the sessions; whatever it raises is caught and counted as a bug of ours."""
-        self._nursery.start_soon(self._guarded, work, name=name)
+        self._nursery.start_soon(self._guarded, work, arguments, name=_TASK)
 
     @trio.lowlevel.enable_ki_protection
-    async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
+    async def _guarded(self, work: Callable[..., Awaitable[None]], arguments: tuple[object, ...]) -> None:
         """Run a task behind the barrier."""
         try:
-            await work()
+            await work(*arguments)
         except trio.Cancelled:
             raise
         except BaseException as error:  # noqa: BLE001 - the barrier

@@ -6,23 +6,24 @@ A turn is good until its agent returns, raises or is cancelled. What is written 
 
 import json
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import attrs
 import msgspec
 import trio
+from trio.lowlevel import checkpoint, checkpoint_if_cancelled
 
-from actors.core.draft import Draft
+from actors.core.draft import Draft, Segment
 from actors.core.envelope import check_text, clean_text
 from actors.core.events import EventBody
-from actors.core.ids import ChatId
 from actors.core.lifecycle import PartStatus, ToolStatus
-from actors.core.transcript import History, Message, Part
+from actors.core.limits import Limits
+from actors.core.session import SessionState
+from actors.core.transcript import History
 from actors.errors import ConfigurationError, TurnOverError
+from actors.ports import Clock
+from actors.runtime.broadcast import Broadcast
 from actors.runtime.mailbox import Reply
-
-if TYPE_CHECKING:
-    from actors.core.session import RunningTurn
 
 _UNSET: Final = object()
 
@@ -32,8 +33,8 @@ ToolFunction = Callable[[], Awaitable[object]]
 class TurnPort(Protocol):
     """What a turn needs of its session; the actor gives it."""
 
-    def say(self, turn: "Turn", kind: Literal["text", "thinking"], text: str) -> None:
-        """Show text at once and keep it for the next checkpoint."""
+    def said(self, turn: "Turn", segment: Segment, size: int) -> None:
+        """Show the last piece of a segment at once, and see to its checkpoint."""
         ...
 
     def progress(self, turn: "Turn", name: str, value: str) -> None:
@@ -54,8 +55,8 @@ class TurnPort(Protocol):
         """Open a prompt and return its number once it is on disk."""
         ...
 
-    async def breathe(self, turn: "Turn") -> None:
-        """Give way if the turn has held the loop for long, or has said more than the disk has."""
+    async def make_room(self, turn: "Turn") -> None:
+        """Wait until more of what the turn has said is on disk."""
         ...
 
     def history(self, turn: "Turn") -> History:
@@ -113,20 +114,25 @@ class Turn:
 
     __slots__ = (
         "_bodies",
+        "_broadcast",
+        "_busy_s",
+        "_checkpoint_bytes",
+        "_give_way_s",
         "_port",
+        "_quantum_s",
         "_state",
+        "_unsaved_bytes_max",
         "attempt",
         "cancel_reason",
         "chat_id",
         "closed",
         "draft",
         "due",
-        "epoch",
         "flushing",
-        "held_since_s",
         "number",
+        "pieces",
         "prompts",
-        "room",
+        "rooms",
         "saved_state",
         "scope",
         "sender",
@@ -135,29 +141,38 @@ class Turn:
         "unsaved_bytes",
     )
 
-    def __init__(self, port: TurnPort, running: "RunningTurn", chat_id: ChatId, epoch: int, state: str | None) -> None:
-        """Begin an attempt; made by the session."""
+    def __init__(
+        self, port: TurnPort, session: SessionState, limits: Limits, clock: Clock, broadcast: Broadcast
+    ) -> None:
+        """Begin the attempt that is running; made by the session."""
+        running = session.running
+        assert running is not None, "a turn is started by the event that makes it running"
         self._port = port
+        self._busy_s = clock.busy_s
+        self._quantum_s = limits.quantum_s
+        self._give_way_s = clock.busy_s() + limits.quantum_s
+        self._unsaved_bytes_max = limits.unsaved_bytes_max
+        self._checkpoint_bytes = limits.checkpoint_bytes_max
+        self._broadcast = broadcast
         self._bodies: list[EventBody] = []
         self._state: object = _UNSET
-        self.chat_id = chat_id
-        self.epoch = epoch
+        self.chat_id = session.chat_id
         self.number = running.queued.turn
         self.attempt = running.attempt
         self.text = running.queued.text
         self.sender = running.queued.sender
-        self.saved_state = state
+        self.saved_state = session.saved
         self.draft = Draft(self.number, self.attempt)
-        self.scope = trio.CancelScope()
+        self.scope = trio.CancelScope(deadline=clock.now_s() + limits.turn_s)
         self.task: trio.lowlevel.Task | None = None
         self.cancel_reason = ""
         self.closed = False
         self.due = False
         self.flushing = False
         self.unsaved_bytes = 0
-        self.held_since_s = 0.0
+        self.pieces = 0
         self.prompts: dict[int, Reply] = {}
-        self.room: trio.Event | None = None
+        self.rooms: list[Reply] = []
 
     @property
     def history(self) -> History:
@@ -187,19 +202,26 @@ class Turn:
         Raises TurnOverError after the turn has ended, ConfigurationError for what is not text. A lone surrogate becomes
         a question mark.
         """
-        self._say("text", text)
-        await self._port.breathe(self)
+        segment = self.draft.segment
+        if segment is None or segment.kind != "text" or type(text) is not str or not text.isascii() or self.closed:
+            self._say("text", text)
+        else:
+            self._add(segment, text)
+        if self.unsaved_bytes < self._unsaved_bytes_max and self._busy_s() < self._give_way_s:
+            await checkpoint_if_cancelled()
+        else:
+            await self._breathe()
 
     async def think(self, text: str) -> None:
         """Show a piece of thinking; otherwise like ``write``."""
         self._say("thinking", text)
-        await self._port.breathe(self)
+        await self._breathe()
 
     async def progress(self, name: str, value: str = "") -> None:
         """Show something that is not kept: typing, the progress of a tool. ``name`` is a short word."""
         self._check_open()
         self._port.progress(self, name, clean_text(value))
-        await self._port.breathe(self)
+        await self._breathe()
 
     async def call(self, name: str, arguments: object = None, *, call_id: str = "") -> ToolCall:
         """Put a tool call on disk before the tool runs, and return it; give it its outcome with ``end`` or ``run``.
@@ -259,7 +281,7 @@ class Turn:
         self._bodies.clear()
         return bodies
 
-    def checkpoint(self) -> tuple[EventBody, ...]:
+    def take_said(self) -> tuple[EventBody, ...]:
         """Hand over everything said so far; the growing part goes on."""
         self.draft.checkpoint(self._bodies)
         return self.take_bodies()
@@ -271,8 +293,9 @@ class Turn:
         for reply in self.prompts.values():
             reply.fail(TurnOverError("the turn ended before the prompt was answered", chat_id=self.chat_id))
         self.prompts.clear()
-        if self.room is not None:
-            self.room.set()
+        for room in self.rooms:
+            room.set(None)
+        self.rooms.clear()
         return self.take_bodies()
 
     def changed_state(self) -> str | None:
@@ -289,12 +312,32 @@ class Turn:
         if type(text) is not str:
             message = f"a turn was given {type(text).__name__} to write"
             raise ConfigurationError(message, chat_id=self.chat_id, hint="write str")
+        if not text.isascii():
+            text = clean_text(text)
         if text:
-            self._port.say(self, kind, text if text.isascii() else clean_text(text))
+            if self.draft.segment is None or self.draft.segment.kind != kind:
+                self.draft.begin(kind, self._bodies)
+            assert self.draft.segment is not None, "it has just begun"
+            self._add(self.draft.segment, text)
 
-    def add(self, kind: Literal["text", "thinking"], text: str) -> tuple[tuple[int, int, int, int], int]:
-        """Put text into the draft; return what it belongs to and its offset."""
-        return self.draft.write(kind, text, self._bodies)
+    def _add(self, segment: Segment, text: str) -> None:
+        """Add a piece to the growing part; readers that stand in the segment see it without being told."""
+        size = len(text)
+        segment.pieces.append(text)
+        segment.length += size
+        self.pieces += 1
+        unsaved = self.unsaved_bytes = self.unsaved_bytes + size
+        broadcast = self._broadcast
+        if broadcast.hungry or segment is not broadcast.segment or not self.due or unsaved >= self._checkpoint_bytes:
+            self._port.said(self, segment, size)
+
+    async def _breathe(self) -> None:
+        """Give way, or wait if the turn has said more than the disk can follow."""
+        if self.unsaved_bytes >= self._unsaved_bytes_max:
+            await self._port.make_room(self)
+        else:
+            await checkpoint()
+            self._give_way_s = self._busy_s() + self._quantum_s
 
     async def _end_call(self, number: int, status: ToolStatus, content: str) -> None:
         """Write the outcome of a call."""
@@ -323,9 +366,3 @@ def _json_text(value: object, field: str) -> str:
     except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
         message = f"{field} is {type(value).__name__}, which JSON cannot hold"
         raise ConfigurationError(message, hint="give dicts, lists, str, numbers, bool or None") from error
-
-
-def user_message(running: "RunningTurn", seq: int) -> Message:
-    """Show the message a turn answers."""
-    queued = running.queued
-    return Message(queued.message_id, "user", (Part("text", queued.text),), queued.turn, 0, seq, str(running.status))

@@ -32,8 +32,9 @@ ACCEPTS_EACH = 60
 TURNS_EACH = 40
 TURNS_ALONE = 500
 
-CHATS = 10_000
-HISTORY_ROWS = 1_000_000
+SESSIONS = 10_000
+HISTORY_CHATS = 10_000
+HISTORY_ROWS = 100
 HISTORY_READ_ROWS = 60
 READS = 2_000
 LISTS = 20
@@ -158,18 +159,18 @@ def turn_alone_inline(settings: Settings) -> Figures:
 def history_60(settings: Settings) -> Figures:
     """Read the last rows of one chat after another from a table of a million rows."""
     connection = apsw.Connection(str(_history(settings)), flags=apsw.SQLITE_OPEN_READONLY)
-    last = settings.scaled(HISTORY_ROWS) // CHATS
-    first = max(0, last - HISTORY_READ_ROWS)
+    chats = settings.scaled(HISTORY_CHATS)
+    first = HISTORY_ROWS - HISTORY_READ_ROWS
     took_ms = []
     for number in range(settings.scaled(READS)):
-        chat = number * 7919 % CHATS  # a prime: chats far apart, each in turn
+        chat = number * 7919 % chats  # a prime: chats far apart, each in turn
         started_s = perf_counter()
         rows = connection.execute(
             "SELECT seq, type, body FROM event WHERE chat = ? AND seq >= ? ORDER BY seq LIMIT ?",
             (chat, first, HISTORY_READ_ROWS),
         ).fetchall()
         took_ms.append((perf_counter() - started_s) * 1e3)
-        assert len(rows) == last - first
+        assert len(rows) == HISTORY_READ_ROWS
     connection.close()
     return Figures(percentile(took_ms, 50), {"p99 ms": percentile(took_ms, 99)})
 
@@ -183,7 +184,7 @@ def list_10k(settings: Settings) -> float:
         started_s = perf_counter()
         rows = connection.execute("SELECT chat_id, title, state, updated FROM session").fetchall()
         took_ms.append((perf_counter() - started_s) * 1e3)
-        assert len(rows) == CHATS
+        assert len(rows) == SESSIONS
     connection.close()
     return percentile(took_ms, 50)
 
@@ -260,8 +261,8 @@ def _database(settings: Settings, schema: tuple[str, ...]) -> Iterator[tuple[aps
 
 def _history(settings: Settings) -> Path:
     """Give a database of long histories, whose chats took turns; made once in a folder."""
-    rows = settings.scaled(HISTORY_ROWS)
-    path = settings.directory / f"history-{rows}.db"
+    chats = settings.scaled(HISTORY_CHATS)
+    path = settings.directory / f"history-{chats}.db"
     if path.exists():
         return path
     session = "CREATE TABLE session (chat_id TEXT PRIMARY KEY, title TEXT, state TEXT, updated REAL)"
@@ -272,12 +273,12 @@ def _history(settings: Settings) -> Path:
         connection.execute(
             f"{numbers} INSERT INTO event (chat, seq, type, body)"  # noqa: S608  # no one's words
             " SELECT i % ?, i / ?, 'message', ? FROM n",
-            (rows, CHATS, CHATS, BODY),
+            (chats * HISTORY_ROWS, chats, chats, BODY),
         )
         connection.execute(
             f"{numbers} INSERT INTO session"  # noqa: S608  # no one's words
             " SELECT printf('live:%032d', i), 'title of ' || i, 'idle', i * 1.5 FROM n",
-            (CHATS,),
+            (SESSIONS,),
         )
     connection.close()
     return unfinished.rename(path)

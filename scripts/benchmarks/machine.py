@@ -41,11 +41,11 @@ def facts(directory: Path) -> Machine:
     return Machine(
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else _cores(),
         processor=platform.machine(),
-        system=f"{platform.system()} {platform.release()}",
+        system=platform.system(),
         python=f"{platform.python_implementation()} {platform.python_version()}",
         trio=trio.__version__,
         sqlite=f"{apsw.sqlite_lib_version()} (apsw {apsw.apsw_version()})",
-        collector=f"thresholds {thresholds}" if gc.isenabled() else "off",
+        collector=f"thresholds {thresholds}" if gc.isenabled() and thresholds[0] else "off",
         switch_interval_s=sys.getswitchinterval(),
         fsync_p50_ms=percentile(append_ms(directory), 50),
     )

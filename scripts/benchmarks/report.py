@@ -1,7 +1,7 @@
 """Show what came out: as a table for people, as JSON for programs, as a page for the manual."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import attrs
 from rich.console import Console
@@ -16,6 +16,16 @@ SHARE_NOTE = (
     " as good as the limit. It is made of the medians; the spread is that of the rounds, each"
     " beside its neighbour."
 )
+
+
+MILLION = 1_000_000
+WHOLE_FROM = 100
+"""From here on a figure is written without a fraction: three digits are all that can be trusted."""
+
+WORDS = {"benchmark", "limit", "name", "what", "version", "also"}
+"""The columns that hold words; all others hold figures, and stand at the right."""
+
+Row = tuple[str, ...]
 
 
 @attrs.frozen
@@ -47,9 +57,9 @@ class Report:
 
 def amount(value: float) -> str:
     """Write a figure with three digits that count, and no more."""
-    if abs(value) >= 1_000_000:
-        return f"{value / 1e6:,.2f} M"
-    if abs(value) >= 100:
+    if abs(value) >= MILLION:
+        return f"{value / MILLION:,.2f} M"
+    if abs(value) >= WHOLE_FROM:
         return f"{value:,.0f}"
     return f"{value:.3g}"
 
@@ -60,8 +70,9 @@ def show(report: Report, console: Console) -> None:
         console.print(f"[bold]{name}[/]: {value}", highlight=False)
     for title, header, rows in _tables(report):
         table = Table(title=title, title_justify="left", show_edge=False)
-        for number, cell in enumerate(header):
-            table.add_column(cell, justify="right" if number > 1 else "left")
+        for cell in header:
+            wraps = cell in {"what", "also"}
+            table.add_column(cell, justify="left" if cell in WORDS else "right", no_wrap=not wraps)
         for row in rows:
             table.add_row(*row)
         console.print()
@@ -77,12 +88,12 @@ def as_markdown(report: Report) -> str:
     lines = ["# Figures", "", "Written by `python scripts/bench.py --markdown`; not by hand.", ""]
     lines += [f"- {name}: {value}" for name, value in _facts(report)]
     for title, header, rows in _tables(report):
-        align = ["---" if number < 2 else "---:" for number in range(len(header))]
+        align = tuple("---" if cell in WORDS else "---:" for cell in header)
         lines += ["", f"## {title}", "", _line(header), _line(align)]
         lines += [_line(row) for row in rows]
     if report.comparisons():
         lines += ["", SHARE_NOTE]
-    lines += ["", *(f"- failed: {error}" for error in report.errors())]
+    lines += ["", *(f"- failed: {' '.join(error.split())}" for error in report.errors())]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -111,21 +122,18 @@ def as_json(report: Report) -> str:
     return json.dumps(document, indent=2)
 
 
-def _tables(report: Report) -> Iterable[tuple[str, Sequence[str], list[Sequence[str]]]]:
+def _tables(report: Report) -> Iterable[tuple[str, Row, list[Row]]]:
     """Give the tables that have something to say: a title, a header and rows."""
-    comparisons = [_comparison_row(one) for one in report.comparisons()]
-    if comparisons:
-        header = ("benchmark", "limit", "ours", "limit", "unit", "share", "spread", "reach", "")
+    if comparisons := [_comparison_row(one) for one in report.comparisons()]:
+        header: Row = ("benchmark", "limit", "ours", "its", "unit", "share", "spread", "reach", "")
         yield "Ours beside the limits", header, comparisons
-    series = [_series_row(one) for one in report.series() if one.rounds]
-    if series:
+    if series := [_series_row(one) for one in report.series() if one.rounds]:
         header = ("name", "what", "median", "spread", "unit", "also")
         yield "What was measured", header, series
     for unit in dict.fromkeys(peer.unit for peer in report.peers):
-        peers = [peer for peer in report.peers if peer.unit == unit]
-        yield f"Other libraries, {unit}", ("name", "version", "median", "spread", "also"), [
-            _peer_row(peer) for peer in peers
-        ]
+        header = ("name", "version", "median", "spread", "also")
+        rows = [_peer_row(peer) for peer in report.peers if peer.unit == unit]
+        yield f"Other libraries: {unit}", header, rows
 
 
 def _facts(report: Report) -> list[tuple[str, str]]:
@@ -141,7 +149,7 @@ def _facts(report: Report) -> list[tuple[str, str]]:
     ]
 
 
-def _comparison_row(one: Comparison) -> Sequence[str]:
+def _comparison_row(one: Comparison) -> Row:
     """Write one comparison as cells."""
     figure = one.reach.figure
     return (
@@ -151,31 +159,31 @@ def _comparison_row(one: Comparison) -> Sequence[str]:
         amount(one.limit.median(figure)),
         figure or one.ours.candidate.unit,
         f"{one.share:.2f}",
-        f"{one.share_min:.2f}–{one.share_max:.2f}",
+        f"{one.share_min:.2f}-{one.share_max:.2f}",
         f"{one.reach.share:.2f}",
         "reached" if one.reached else "NOT reached",
     )
 
 
-def _series_row(one: Series) -> Sequence[str]:
+def _series_row(one: Series) -> Row:
     """Write one series as cells."""
     least, greatest = one.spread()
     return (
         one.candidate.name,
         one.candidate.what,
         amount(one.median()),
-        f"{amount(least)}–{amount(greatest)}",
+        f"{amount(least)} - {amount(greatest)}",
         one.candidate.unit,
         ", ".join(f"{name} {amount(one.median(name))}" for name in one.figures()),
     )
 
 
-def _peer_row(peer: PeerResult) -> Sequence[str]:
+def _peer_row(peer: PeerResult) -> Row:
     """Write what one library measured, or why it did not."""
     if peer.error:
         return (peer.name, peer.version, "failed", "", peer.error)
     also = ", ".join(f"{name} {amount(value)}" for name, value in peer.more.items())
-    spread = f"{amount(peer.least)}–{amount(peer.greatest)}"
+    spread = f"{amount(peer.least)} - {amount(peer.greatest)}"
     return (peer.name, peer.version, amount(peer.median), spread, also)
 
 
@@ -192,6 +200,6 @@ def _series_document(one: Series) -> dict[str, object]:
     }
 
 
-def _line(cells: Sequence[str]) -> str:
+def _line(cells: Row) -> str:
     """Write one line of a table; a bar inside a cell would end it."""
     return f"| {' | '.join(cell.replace('|', '/').replace(chr(10), ' ') for cell in cells)} |"
