@@ -4,10 +4,7 @@ from typing import Final
 
 import msgspec
 
-from actors.core.commands import Accept
 from actors.core.ids import ChatId, DropReason
-
-TEXT_CHARACTERS_MAX_FACTOR: Final = 4  # a character takes at most four bytes in UTF-8
 
 
 class Origin(msgspec.Struct, frozen=True, gc=False):
@@ -22,24 +19,16 @@ class Origin(msgspec.Struct, frozen=True, gc=False):
     call_chain: tuple[ChatId, ...] = ()
 
 
-class Tell(msgspec.Struct, frozen=True, gc=False):
-    """A volatile message: handled once if the process lives, never stored."""
-
-    payload: object
-
-
-Content = Accept | Tell
-
-
 class Envelope(msgspec.Struct, frozen=True, gc=False):
-    """An admitted message: who it is for, what it is, and what it costs to keep.
+    """An admitted message: who it is for, what it carries, and what it costs to keep.
 
-    ``deadline_s`` is on the runtime's monotonic clock; ``incarnation`` is the life of the session the sender means, or
-    None for any; ``size_bytes`` is what the mailbox counts.
+    ``payload`` is an ``Accept`` for a message that is to be stored; anything else is volatile: handled once if the
+    process lives, never stored. ``deadline_s`` is on the runtime's monotonic clock; ``incarnation`` is the life of the
+    session the sender means, or None for any; ``size_bytes`` is what the mailbox counts.
     """
 
     chat_id: ChatId
-    content: Content
+    payload: object
     size_bytes: int
     deadline_s: float | None = None
     incarnation: int | None = None

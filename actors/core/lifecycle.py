@@ -1,8 +1,10 @@
 """The lives of a session, a turn, a part, a tool call and a prompt, each as one table.
 
 The rules of this file: a table maps (state, trigger) to the next state; what is not in it cannot happen; a state
-with no way out is an end, and each life has exactly one of those reached once. The pictures in ``docs/`` are drawn
-from these tables by ``scripts/diagrams.py``.
+with no way out is an end, and each life has exactly one of those reached once. A step of a turn is what one command
+makes of it, so the events that seal a waiting turn and the one that ends it are one step. Only a session's table is
+looked up as it lives; that the events keep to the others is tested on random histories. The pictures in
+``docs/reference/lifecycle.md`` are drawn from these tables by ``scripts/diagrams.py``.
 """
 
 import enum
@@ -80,12 +82,10 @@ SESSION: Final[Mapping[tuple[SessionPhase, str], SessionPhase]] = MappingProxyTy
     (_S.ACTIVE, "fence"): _S.FENCED,
     (_S.RESTARTING, "activate"): _S.ACTIVATING,
     (_S.RESTARTING, "stop"): _S.STOPPING,
-    (_S.RESTARTING, "fence"): _S.FENCED,
     (_S.QUARANTINED, "release"): _S.ABSENT,
     (_S.QUARANTINED, "stop"): _S.STOPPING,
     (_S.STOPPING, "stopped"): _S.STOPPED,
     (_S.STOPPING, "erased"): _S.DELETED,
-    (_S.STOPPING, "fence"): _S.FENCED,
 })
 
 TURN: Final[Mapping[tuple[TurnStatus, str], TurnStatus]] = MappingProxyType({
@@ -126,6 +126,9 @@ PROMPT: Final[Mapping[tuple[PromptStatus, str], PromptStatus]] = MappingProxyTyp
 
 TURN_ENDS: Final = frozenset(set(TurnStatus) - {state for state, _ in TURN})
 """The statuses a turn never leaves."""
+
+ATTEMPT_ENDS: Final = TURN_ENDS & {after for (before, _), after in TURN.items() if before is TurnStatus.RUNNING}
+"""Those in which the end of an attempt can leave its turn."""
 
 
 def next_phase(phase: SessionPhase, trigger: str) -> SessionPhase:

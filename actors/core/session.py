@@ -39,7 +39,7 @@ from actors.core.events import (
     TurnStarted,
 )
 from actors.core.ids import ChatId, DropReason
-from actors.core.lifecycle import TURN, PartStatus, ToolStatus, TurnStatus
+from actors.core.lifecycle import ATTEMPT_ENDS, PartStatus, ToolStatus, TurnStatus
 from actors.core.limits import Limits
 
 
@@ -188,13 +188,10 @@ def evolve(state: SessionState, body: EventBody) -> SessionState:
             )
         case TurnStarted():
             queue = state.queue
-            queued, rest = queue[0], queue[1:]
-            if queued.turn != body.turn:  # those before it have expired, in this same decision
-                queued = next(item for item in queue if item.turn == body.turn)
-                rest = tuple(item for item in queue if item.turn != body.turn)
-            return SessionState(
-                state.chat_id, seq, state.turns, RunningTurn(queued, body.attempt), rest, state.saved
-            )
+            if queue and queue[0].turn == body.turn:
+                begun = RunningTurn(queue[0], body.attempt)
+                return SessionState(state.chat_id, seq, state.turns, begun, queue[1:], state.saved)
+            return attrs.evolve(state, seq=seq)  # no decision says so: only the first in the queue starts
         case TurnEnded():
             queue = state.queue
             if queue:
@@ -293,6 +290,7 @@ def _finish(state: SessionState, command: Finish, now_s: float) -> Decision | Re
     if late is not None:
         return late
     assert state.running is not None, "a turn that is not late is running"
+    assert command.status in ATTEMPT_ENDS, f"a turn that runs cannot become {command.status}"
     # Seals are numbered after everything the attempt said, the last words included.
     running = state.running
     bodies = list(command.bodies)
@@ -406,10 +404,3 @@ def _refuse_late(state: SessionState, turn: int, attempt: int) -> Refusal | None
     if running is None or running.queued.turn != turn or running.attempt != attempt:
         return Refusal(DropReason.NOT_RUNNING, f"turn {turn} attempt {attempt} is not running")
     return None
-
-
-def turn_status(status: TurnStatus, trigger: str) -> TurnStatus:
-    """Look up what a turn becomes; a pair that is not in the table is a bug and fails an assertion."""
-    following = TURN.get((status, trigger))
-    assert following is not None, f"a turn that is {status} cannot {trigger}"
-    return following

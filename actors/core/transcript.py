@@ -4,10 +4,12 @@ Order is by turn, then by position inside the turn; a message that was accepted 
 turn's answer. What an interrupted attempt said stays in the journal and leaves the transcript when its turn is retried.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from typing import overload
 
 import attrs
+from typing_extensions import override
 
 from actors.core.events import (
     AttemptInterrupted,
@@ -59,16 +61,17 @@ def made_message_id(turn: int, attempt: int, message: int) -> str:
 
 
 class History(Sequence[Message]):
-    """The messages before and of one turn: a view of fixed length over a list that only grows."""
+    """The messages before and of one turn: a view of fixed length over a list that grows behind it."""
 
     __slots__ = ("_length", "_messages", "_own")
 
-    def __init__(self, messages: list[Message], own: tuple[Message, ...] = ()) -> None:
-        """View what ``messages`` holds now, followed by ``own``."""
+    def __init__(self, messages: list[Message], length: int, own: tuple[Message, ...] = ()) -> None:
+        """View the first ``length`` of ``messages``, followed by ``own``."""
         self._messages = messages
-        self._length = len(messages)
+        self._length = length
         self._own = own
 
+    @override
     def __len__(self) -> int:
         """Count the messages."""
         return self._length + len(self._own)
@@ -77,6 +80,7 @@ class History(Sequence[Message]):
     def __getitem__(self, index: int) -> Message: ...
     @overload
     def __getitem__(self, index: slice) -> tuple[Message, ...]: ...
+    @override
     def __getitem__(self, index: int | slice) -> Message | tuple[Message, ...]:
         """Return one message, or a copy of several."""
         if isinstance(index, slice):
@@ -87,6 +91,7 @@ class History(Sequence[Message]):
             raise IndexError(message)
         return self._messages[index] if index < self._length else self._own[index - self._length]
 
+    @override
     def __iter__(self) -> Iterator[Message]:
         """Go through the messages in order."""
         for index in range(self._length):
@@ -160,7 +165,7 @@ class Transcript:
             self._fold()
 
     def ended(self) -> list[Message]:
-        """Return the messages of turns that have ended; the list only grows, until it is trimmed to its bound."""
+        """Return the messages of turns that have ended, by turn; a list that is trimmed to its bound is another one."""
         self._fold()
         return self._ended
 
@@ -178,8 +183,9 @@ class Transcript:
         return tuple(message.freeze(str(found.status)) for _, message in sorted(found.messages.items()))
 
     def before(self, turn: int) -> History:
-        """View what a model reads when ``turn`` runs: every ended turn, then the turn's own messages."""
-        return History(self.ended(), self.of_turn(turn))
+        """View what a model reads when ``turn`` runs: every ended turn before it, then the turn's own messages."""
+        ended = self.ended()
+        return History(ended, self._index(turn), self.of_turn(turn))
 
     def _fold(self) -> None:
         """Apply the events that wait."""
@@ -189,9 +195,19 @@ class Transcript:
         for event in events:
             self._apply(event)
         if len(self._ended) > self._messages_max:
-            # A new list, since views may still look at the old one.
-            self._ended = self._ended[-(self._messages_max // 2 or 1) :]
-            self.first_turn = self._ended[0].turn
+            oldest = self._ended[-(self._messages_max // 2 or 1)]
+            first = self._index(oldest.turn)  # turns are kept whole, so that a page can end where they begin
+            if first:
+                # A new list, since views may still look at the old one.
+                self._ended = self._ended[first:]
+                self.first_turn = oldest.turn
+
+    def _index(self, turn: int) -> int:
+        """Say where the messages of a turn belong among those of the turns that have ended."""
+        ended = self._ended
+        if not ended or ended[-1].turn < turn:
+            return len(ended)
+        return bisect_left(ended, turn, key=lambda message: message.turn)
 
     def _apply(self, event: Event) -> None:
         """Apply one event."""
@@ -224,8 +240,10 @@ class Transcript:
                 turn.status = TurnStatus.QUEUED
             case TurnEnded():
                 turn = self._open.pop(body.turn)
-                status = str(body.status)
-                self._ended += [message.freeze(status) for _, message in sorted(turn.messages.items())]
+                if body.turn >= self.first_turn:
+                    # One that was cancelled while it waited has ended before those that were accepted earlier.
+                    index, status = self._index(body.turn), str(body.status)
+                    self._ended[index:index] = [message.freeze(status) for _, message in sorted(turn.messages.items())]
             case _:
                 pass
 

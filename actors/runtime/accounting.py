@@ -24,10 +24,9 @@ class DeadLetter:
 class Counts:
     """Totals since the runtime was opened.
 
-    ``sent`` is the sum of ``refused``, ``given_up`` (cancelled while waiting for room) and what mailboxes admitted.
+    What was sent is the sum of ``refused``, ``given_up`` (cancelled while waiting for room) and what mailboxes admitted.
     """
 
-    sent: int = 0
     refused: int = 0
     given_up: int = 0
     dead: int = 0

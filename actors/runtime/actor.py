@@ -15,7 +15,7 @@ from typing_extensions import override
 from actors.core.commands import Accept, Ask, Begin, Cancel, Command, Emit, Finish, Recover
 from actors.core.effects import Effect, Refusal, StartTurn, WakePrompt
 from actors.core.draft import Segment
-from actors.core.envelope import Tell
+from actors.core.envelope import Envelope
 from actors.core.events import AttemptInterrupted, Event, EventBody, ToolCalled, TurnEnded
 from actors.core.ids import DropReason
 from actors.core.lifecycle import PartStatus, TurnStatus
@@ -202,16 +202,16 @@ class Actor(TurnPort):
                     if self._crash is not None:
                         message = f"{type(self._crash).__name__} in turn or handler"
                         raise SessionCrashedError(message, chat_id=ref.chat_id) from self._crash
-                    if self._leaving:
+                    if self._leaving and not (box.messages and type(box.messages[0].payload) is not Accept):
                         return
                 if box.inner:
                     self._heed_turn()
                     continue
-            if box.messages and not self._leaving and self._crash is None:
-                if type(box.messages[0].content) is Tell:
+            if box.messages and self._crash is None:
+                if type(box.messages[0].payload) is not Accept:
                     await self._handle_volatile()
                     continue
-                if not ref.writing:
+                if not ref.writing and not self._leaving:
                     await self._heed_messages()
                     continue
             box.deaf = ref.writing
@@ -291,10 +291,10 @@ class Actor(TurnPort):
         for _ in range(LETTERS_IN_GROUP_MAX):
             if not box.messages or box.control:
                 break
-            content = box.messages[0].content
-            if type(content) is Tell:
+            content = box.messages[0].payload
+            if type(content) is not Accept:
                 break
-            assert isinstance(content, Accept), "what is not volatile is to be accepted"
+            assert isinstance(content, Accept), "its type is Accept"
             if group.keys is not None and content.message_id in group.keys:
                 break  # the same key again: it gets the receipt of the first, which must be on disk before
             letter = box.take()
@@ -332,38 +332,51 @@ class Actor(TurnPort):
         group.answers.append((reply, Accepted(command.message_id, turn, seq, self._services.epoch)))
 
     async def _handle_volatile(self) -> None:
-        """Handle volatile messages until another kind comes, the quantum is over, or control wants to be heard."""
-        box, clock, session = self._ref.mailbox, self._services.clock, self._session
+        """Handle volatile messages until another kind comes, or control or the turn wants to be heard.
+
+        A message leaves the box when its handler is about to run; the box hears of the room once per batch.
+        """
+        ref, busy_s = self._ref, self._services.clock.busy_s
+        box, session, quantum_s = ref.mailbox, self._session, self._services.limits.quantum_s
         receive = self._services.agent.receive
         assert receive is not None, "the router refuses volatile messages without a handler"
-        messages, control = box.messages, box.control
-        until_s = clock.busy_s() + self._services.limits.quantum_s
-        while messages and not control:
-            content = messages[0].content
-            if type(content) is not Tell:
-                return
-            letter = box.take()
-            if type(letter) is Request:
-                await self._handle_request(letter, content)
-            elif letter.deadline_s is not None and letter.deadline_s <= clock.now_s():
-                self._expire(letter)
-            else:
-                origin = letter.origin
-                session.call_chain = () if origin is None else origin.call_chain
-                self._ref.executed += 1
-                try:
-                    await receive(session, content.payload)
-                except Exception as error:  # noqa: BLE001 - the border to the host's code; judged by the supervisor
-                    if not isinstance(error, Reject):
-                        self._crash = error
+        messages, control, inner = box.messages, box.control, box.inner
+        handled = size_bytes = 0
+        until_s = busy_s() + quantum_s
+        try:
+            while messages and not control and not inner:
+                letter = messages.popleft()
+                if type(letter) is not Envelope or letter.deadline_s is not None:
+                    messages.appendleft(letter)
+                    if type(letter.payload) is Accept:
                         return
-            if clock.busy_s() >= until_s:
-                await trio.lowlevel.checkpoint()
-                until_s = clock.busy_s() + self._services.limits.quantum_s
+                    box.gave(size_bytes)
+                    size_bytes = 0
+                    await self._handle_special(box.take())
+                    if busy_s() >= until_s:
+                        return
+                    continue
+                handled += 1
+                size_bytes += letter.size_bytes
+                session.origin = letter.origin
+                await receive(session, letter.payload)
+                if busy_s() >= until_s:
+                    box.gave(size_bytes)
+                    size_bytes = 0
+                    await trio.lowlevel.checkpoint()
+                    until_s = busy_s() + quantum_s
+        except Reject:
+            pass
+        except Exception as error:  # noqa: BLE001 - the border to the host's code; judged by the supervisor
+            self._crash = error
+        finally:
+            ref.executed += handled
+            box.gave(size_bytes)
 
-    async def _handle_request(self, request: Request, content: Tell) -> None:
-        """Handle an ask; whatever happens, the asker is answered."""
-        envelope, reply = request.envelope, request.reply
+    async def _handle_special(self, letter: Letter) -> None:
+        """Handle a volatile message that has a deadline or an asker; whatever happens, the asker is answered."""
+        envelope = letter.envelope if isinstance(letter, Request) else letter
+        reply = letter.reply if isinstance(letter, Request) else Reply()
         receive = self._services.agent.receive
         assert receive is not None, "the router refuses volatile messages without a handler"
         if envelope.deadline_s is not None and envelope.deadline_s <= self._services.clock.now_s():
@@ -371,20 +384,19 @@ class Actor(TurnPort):
             message = "the deadline passed while the message waited"
             reply.fail(AskError(message, outcome="not_started", chat_id=envelope.chat_id))
             return
-        self._session.call_chain = () if envelope.origin is None else envelope.origin.call_chain
+        self._session.origin = envelope.origin
         self._ref.executed += 1
         reply.started = True
         try:
-            answer = await receive(self._session, content.payload)
-        except Reject as error:
-            reply.fail(HandlerError(f"rejected: {error}", outcome="unknown", chat_id=envelope.chat_id))
+            answer = await receive(self._session, envelope.payload)
         except BaseException as error:
-            failed = HandlerError(f"the handler raised {type(error).__name__}", outcome="unknown", chat_id=envelope.chat_id)
+            rejected = isinstance(error, Reject)
+            text = f"rejected: {error}" if rejected else f"the handler raised {type(error).__name__}"
+            failed = HandlerError(text, outcome="unknown", chat_id=envelope.chat_id)
             failed.__cause__ = error if isinstance(error, Exception) else None
             reply.fail(failed)
-            if not isinstance(error, Exception):
+            if not rejected:
                 raise
-            self._crash = error
         else:
             if not reply.set(answer):
                 self._services.accounts.counts.late_replies += 1

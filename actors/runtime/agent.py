@@ -6,6 +6,7 @@ from typing import Final, Literal, overload
 
 import attrs
 
+from actors.core.envelope import Origin
 from actors.core.ids import ChatId
 from actors.errors import ConfigurationError
 from actors.runtime.turn import Turn
@@ -22,12 +23,15 @@ _ON_INTERRUPTED: Final = ("mark", "retry")
 
 @attrs.define
 class Session:
-    """What a receive handler sees of its session: its id, and memory that lives as long as the incarnation."""
+    """What a receive handler sees of its session: its id, and memory that lives as long as the incarnation.
+
+    ``origin`` is that of the message being handled.
+    """
 
     chat_id: ChatId
     incarnation: int
     memory: dict[str, object] = attrs.Factory(dict)
-    call_chain: tuple[ChatId, ...] = ()
+    origin: Origin | None = None
 
 
 Receive = Callable[[Session, object], Awaitable[object]]

@@ -17,6 +17,9 @@ from actors.errors import ActorsError
 
 _PENDING: Final = object()
 
+_RESERVE_BYTES: Final = 4096
+"""In what steps a mailbox takes its share of the common budget."""
+
 
 class Reply:
     """A single-use slot for an answer; what comes after the first is dropped."""
@@ -71,12 +74,12 @@ class Reply:
 class Request:
     """An envelope whose sender waits for an answer."""
 
-    __slots__ = ("content", "envelope", "reply", "size_bytes")
+    __slots__ = ("envelope", "payload", "reply", "size_bytes")
 
     def __init__(self, envelope: Envelope, reply: Reply) -> None:
         """Pair an envelope with the slot for its answer."""
         self.envelope = envelope
-        self.content = envelope.content
+        self.payload = envelope.payload
         self.size_bytes = envelope.size_bytes
         self.reply = reply
 
@@ -85,14 +88,14 @@ Letter = Envelope | Request
 
 
 class Budget:
-    """The bytes that all mailboxes of a runtime may hold together."""
+    """The bytes that all mailboxes of a runtime may hold together; each takes its share in steps."""
 
-    __slots__ = ("bytes_held", "bytes_max")
+    __slots__ = ("bytes_max", "bytes_reserved")
 
     def __init__(self, bytes_max: int) -> None:
         """Bound the bytes."""
         self.bytes_max = bytes_max
-        self.bytes_held = 0
+        self.bytes_reserved = 0
 
 
 @attrs.define
@@ -111,6 +114,8 @@ class Mailbox:
         "_bytes_max",
         "_consumer",
         "_messages_max",
+        "_reserved",
+        "_room",
         "_waiting",
         "admitted",
         "bytes_held",
@@ -128,6 +133,8 @@ class Mailbox:
         self._bytes_max = bytes_max
         self._budget = budget
         self._consumer: trio.lowlevel.Task | None = None
+        self._reserved = 0
+        self._room = messages_max
         self._waiting: deque[_Waiting] = deque()
         self.messages: deque[Letter] = deque()
         self.control: dict[object, object] = {}
@@ -140,19 +147,16 @@ class Mailbox:
 
     def put_nowait(self, letter: Letter) -> DropReason | None:
         """Admit a letter, or return why not; whoever waits already goes first."""
-        reason = self.closed
-        if reason is not None:
-            return reason
-        size = letter.size_bytes
-        if self._waiting or len(self.messages) >= self._messages_max:
-            return DropReason.MAILBOX_FULL
-        if self.bytes_held + size > self._bytes_max and self.messages:
-            return DropReason.MAILBOX_FULL
-        budget = self._budget
-        if budget.bytes_held + size > budget.bytes_max:
-            return DropReason.MEMORY_FULL
-        budget.bytes_held += size
-        self.bytes_held += size
+        room = self._room
+        if room <= 0:
+            return self.closed or DropReason.MAILBOX_FULL
+        held = self.bytes_held + letter.size_bytes
+        if held > self._reserved:
+            reason = self._reserve(held)
+            if reason is not None:
+                return reason
+        self._room = room - 1
+        self.bytes_held = held
         self.admitted += 1
         self.messages.append(letter)
         if self._consumer is not None:
@@ -170,9 +174,11 @@ class Mailbox:
             return reason
         entry = _Waiting(trio.lowlevel.current_task(), letter)
         self._waiting.append(entry)
+        self._room = 0
 
         def abort(_: object) -> trio.lowlevel.Abort:
             self._waiting.remove(entry)
+            self._make_room()
             return trio.lowlevel.Abort.SUCCEEDED
 
         answer = await trio.lowlevel.wait_task_rescheduled(abort)
@@ -182,12 +188,15 @@ class Mailbox:
     def take(self) -> Letter:
         """Take the oldest letter, and let in who waits for its room."""
         letter = self.messages.popleft()
-        size = letter.size_bytes
-        self.bytes_held -= size
-        self._budget.bytes_held -= size
-        if self._waiting:
-            self._admit_waiting()
+        self.gave(letter.size_bytes)
         return letter
+
+    def gave(self, size_bytes: int) -> None:
+        """Note that letters of so many bytes in all were taken out, and let in who waits for their room."""
+        self.bytes_held -= size_bytes
+        if not self.messages:
+            self._release()
+        self._make_room()
 
     def withdraw(self, letter: Letter) -> bool:
         """Take back a letter that nobody has begun to handle; False if it is not in the box any more."""
@@ -195,10 +204,8 @@ class Mailbox:
             self.messages.remove(letter)
         except ValueError:
             return False
-        self.bytes_held -= letter.size_bytes
-        self._budget.bytes_held -= letter.size_bytes
         self.withdrawn += 1
-        self._admit_waiting()
+        self.gave(letter.size_bytes)
         return True
 
     def post_inner(self, item: object) -> None:
@@ -229,10 +236,11 @@ class Mailbox:
     def close(self, reason: DropReason) -> list[Letter]:
         """Refuse everything from now on and return what was in the box; waiting senders are told the reason."""
         self.closed = reason
+        self._room = 0
         left = list(self.messages)
         self.messages.clear()
-        self._budget.bytes_held -= self.bytes_held
         self.bytes_held = 0
+        self._release()
         while self._waiting:
             trio.lowlevel.reschedule(self._waiting.popleft().task, outcome.Value(reason))
         return left
@@ -240,21 +248,45 @@ class Mailbox:
     def reopen(self) -> None:
         """Take letters again."""
         self.closed = None
+        self._make_room()
 
     @property
     def waiting(self) -> int:
         """Count the senders that wait for room."""
         return len(self._waiting)
 
-    def _admit_waiting(self) -> None:
-        """Let in the senders that wait, oldest first, as far as there is room."""
-        waiting, self._waiting = self._waiting, deque()
+    def _reserve(self, held: int) -> DropReason | None:
+        """Take a larger share of the budget of all boxes, or say which bound is in the way."""
+        if held > self._bytes_max and self.messages:
+            return DropReason.MAILBOX_FULL
+        budget = self._budget
+        wanted = -(-held // _RESERVE_BYTES) * _RESERVE_BYTES
+        if wanted > self._bytes_max:
+            wanted = max(self._bytes_max, held)
+        more = wanted - self._reserved
+        if budget.bytes_reserved + more > budget.bytes_max:
+            return DropReason.MEMORY_FULL
+        budget.bytes_reserved += more
+        self._reserved = wanted
+        return None
+
+    def _release(self) -> None:
+        """Give the share of the budget back, but for what is held."""
+        self._budget.bytes_reserved -= self._reserved - self.bytes_held
+        self._reserved = self.bytes_held
+
+    def _make_room(self) -> None:
+        """Count the room there is, and let in the senders that wait for it, oldest first; newcomers get what is left."""
+        if self.closed is not None:
+            return
+        self._room = self._messages_max - len(self.messages)
+        waiting = self._waiting
         while waiting:
             reason = self.put_nowait(waiting[0].letter)
             if reason is DropReason.MAILBOX_FULL:
-                break
+                self._room = 0
+                return
             trio.lowlevel.reschedule(waiting.popleft().task, outcome.Value(reason))
-        self._waiting = waiting
 
     def _unpark(self, _: object) -> trio.lowlevel.Abort:
         """Stop waiting."""

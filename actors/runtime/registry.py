@@ -5,8 +5,9 @@ from collections.abc import Iterable, Iterator
 import attrs
 
 from actors.core.ids import ChatId
+from actors.core.lifecycle import SessionPhase
 from actors.core.limits import Limits
-from actors.runtime.mailbox import Budget
+from actors.runtime.mailbox import Budget, Mailbox
 from actors.runtime.ref import Ref
 
 
@@ -46,6 +47,8 @@ class Registry:
         self.known: set[str] = set(known)
         self.deleted: set[str] = set(deleted)
         self.refs: dict[str, Ref] = {}
+        self.boxes: dict[str, Mailbox] = {}
+        """The mailboxes of the sessions that are active: the short way in, closed while a session is not."""
         self.budget = Budget(limits.memory_bytes_max)
         self.retired = Letters()
 
@@ -63,6 +66,14 @@ class Registry:
         if ref is None:
             ref = self.refs[chat_id] = Ref(chat_id, self._limits, self.budget)
         return ref
+
+    def move(self, ref: Ref, trigger: str) -> None:
+        """Let a session go to its next phase; only an active one can be reached the short way."""
+        ref.move(trigger)
+        if ref.phase is SessionPhase.ACTIVE:
+            self.boxes[ref.chat_id] = ref.mailbox
+        else:
+            self.boxes.pop(ref.chat_id, None)
 
     def remove(self, ref: Ref) -> None:
         """Forget a ref that is not live any more."""

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
-from actors.core.envelope import Tell
+from actors.core.commands import Accept
 from actors.core.ids import DropReason
 from actors.core.lifecycle import SessionPhase
 from actors.core.stream import ProgressSignal
@@ -46,24 +46,29 @@ class Supervisor:
         self.live = 0
         services.spawn = self.spawn
 
+    @property
+    def tasks(self) -> list[str]:
+        """Name the tasks of sessions and turns that run now."""
+        return sorted(task.name for task in self._nursery.child_tasks)
+
     def activate(self, ref: Ref) -> None:
         """Bring a session up; its mailbox takes messages from now on."""
         if ref.phase is SessionPhase.QUARANTINED:
             self.release(ref)
-        ref.move("activate")
+        self._registry.move(ref, "activate")
         self.live += 1
         self._nursery.start_soon(self._life, ref, name=ref.chat_id)
 
     def release(self, ref: Ref) -> None:
         """Let a session out of quarantine; it comes up with the next message."""
-        ref.move("release")
+        self._registry.move(ref, "release")
         ref.failures = ()
         ref.mailbox.reopen()
         self._services.recorder.record("warning", "session.released", chat_id=ref.chat_id)
 
     def finish(self, ref: Ref) -> None:
         """End a session that has no incarnation: take it out of the registry, erase it if that was asked."""
-        ref.move("stop")
+        self._registry.move(ref, "stop")
         self.live += 1
         self._nursery.start_soon(self._life, ref, name=ref.chat_id)
 
@@ -114,13 +119,13 @@ class Supervisor:
         if error is not None and ref.phase is not SessionPhase.STOPPING:
             return self._failed(ref, error)
         if ref.phase is not SessionPhase.STOPPING:
-            ref.move("stop")
+            self._registry.move(ref, "stop")
         return 0.0
 
     def _ready(self, ref: Ref) -> None:
         """Note that an incarnation has recovered."""
         if ref.phase is SessionPhase.ACTIVATING:
-            ref.move("recovered")
+            self._registry.move(ref, "recovered")
         self._services.recorder.record(
             "debug",
             "session.activated",
@@ -137,11 +142,11 @@ class Supervisor:
         ref.last_error = type(cause).__name__
         counts = services.accounts.counts
         if isinstance(error, StoreFencedError):
-            ref.move("fence")
+            self._registry.move(ref, "fence")
             self._close(ref, DropReason.FENCED)
             return 0.0
         if isinstance(error, StoreUnavailableError):  # the disk's fault, not the session's
-            ref.move("crash")
+            self._registry.move(ref, "crash")
             return services.limits.commit_retry_last_s * services.clock.dice()
         counts.crashes += 1
         services.recorder.limited(
@@ -155,7 +160,7 @@ class Supervisor:
         if isinstance(verdict, GiveUp):
             counts.quarantines += 1
             ref.quarantined_until_s = verdict.until_s
-            ref.move("give_up")
+            self._registry.move(ref, "give_up")
             services.recorder.record("error", "session.quarantined", chat_id=ref.chat_id, failures=len(ref.failures) + 1)
             ref.broadcast.progress(ProgressSignal(ref.chat_id, 0, "quarantined", ref.last_error))
             self._close(ref, DropReason.QUARANTINED)
@@ -163,7 +168,7 @@ class Supervisor:
         counts.restarts += 1
         ref.restarts += 1
         ref.failures = verdict.failures
-        ref.move("crash")
+        self._registry.move(ref, "crash")
         services.recorder.limited(
             "warning", "session.restarting", ref.chat_id, chat_id=ref.chat_id, delay_s=round(verdict.delay_s, 3)
         )
@@ -175,9 +180,9 @@ class Supervisor:
             while not _told_to_leave(ref):
                 await ref.mailbox.park()
         if _told_to_leave(ref):
-            ref.move("stop")
+            self._registry.move(ref, "stop")
         else:
-            ref.move("activate")
+            self._registry.move(ref, "activate")
 
     async def _end(self, ref: Ref) -> None:
         """Take a session out of the registry, and erase it if that was asked."""
@@ -185,12 +190,12 @@ class Supervisor:
         if ref.erasing or any(isinstance(signal, Delete) for signal in ref.mailbox.control.values()):
             error = await self._erase(ref)
         if ref.erased:
-            ref.move("erased")
+            self._registry.move(ref, "erased")
             self._registry.bury(ref.chat_id)
             self._services.accounts.counts.deleted += 1
             self._services.recorder.record("info", "session.deleted", chat_id=ref.chat_id)
         else:
-            ref.move("stopped")
+            self._registry.move(ref, "stopped")
             self._services.recorder.record("debug", "session.stopped", chat_id=ref.chat_id, seq=ref.seq)
         self._close(ref, DropReason.DELETED_CHAT if ref.erased else DropReason.STOPPING)
         self._registry.remove(ref)
@@ -236,7 +241,7 @@ class Supervisor:
         self._services.accounts.bury(ref.chat_id, reason, kind, letter.size_bytes)
         if isinstance(letter, Request):
             error: ActorsError = refused(reason, chat_id=ref.chat_id)
-            if isinstance(letter.content, Tell):
+            if not isinstance(letter.payload, Accept):
                 error = AskError(str(error), outcome="not_started", chat_id=ref.chat_id)
             letter.reply.fail(error)
 

@@ -4,7 +4,9 @@ It passes the contract suite of the port and uses no thread, so a virtual clock 
 ``MemoryStore``, which several journals may open one after another, as processes would open a file.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import attrs
 import trio
@@ -14,7 +16,7 @@ from actors.core.events import Event, MessageAccepted, TurnEnded
 from actors.core.ids import ChatId
 from actors.core.session import SessionState, evolve
 from actors.core.transcript import Transcript
-from actors.errors import StoreFencedError, StoreInUseError, StoreUnavailableError
+from actors.errors import StoreCorruptError, StoreFencedError, StoreInUseError, StoreUnavailableError
 from actors.ports import Append, Committed, Conflict, Entry, Found, Journal, Opened, Outcome, Page
 
 
@@ -25,7 +27,31 @@ class _Chat:
     state: SessionState
     events: list[Event] = attrs.Factory(list)
     ended: dict[int, TurnEnded] = attrs.Factory(dict)
-    keys: dict[str, MessageAccepted] = attrs.Factory(dict)
+    keys: dict[str, tuple[int, int]] = attrs.Factory(dict)
+    """From an idempotency key to the turn it names and the number of its acceptance."""
+
+    def add(self, event: Event) -> None:
+        """Take one more event."""
+        body = event.body
+        if isinstance(body, MessageAccepted):
+            if body.message_id in self.keys:
+                message = "a key names two messages"
+                raise StoreCorruptError(message, chat_id=event.chat_id, hint="look the key up before accepting it")
+            self.keys[body.message_id] = (body.turn, event.seq)
+        elif isinstance(body, TurnEnded):
+            self.ended[body.turn] = body
+        self.events.append(event)
+        self.state = evolve(self.state, body)
+
+    def cut(self, state: SessionState) -> None:
+        """Go back to a state this was in."""
+        for event in self.events[state.seq :]:
+            if isinstance(event.body, MessageAccepted):
+                del self.keys[event.body.message_id]
+            elif isinstance(event.body, TurnEnded):
+                del self.ended[event.body.turn]
+        del self.events[state.seq :]
+        self.state = state
 
 
 @attrs.define
@@ -36,6 +62,36 @@ class MemoryStore:
     owner: "MemoryJournal | None" = None
     chats: dict[str, _Chat] = attrs.Factory(dict)
     tombstones: dict[str, float] = attrs.Factory(dict)
+
+    def write(self, entry: Entry, undo: list[Callable[[], None]]) -> Outcome:
+        """Write one entry, or say why it does not follow its session; ``undo`` is given the way back."""
+        chat = self.chats.get(entry.chat_id)
+        if not isinstance(entry, Append):
+            undo.append(partial(self._restore, dict(self.chats), dict(self.tombstones)))
+            self.chats.pop(entry.chat_id, None)
+            self.tombstones[entry.chat_id] = entry.at_s
+            return Committed()
+        if chat is None:
+            if entry.expected_seq or entry.chat_id in self.tombstones:
+                return Conflict(0)
+            chat = self.chats[entry.chat_id] = _Chat(SessionState(entry.chat_id))
+            undo.append(partial(self._forget, entry.chat_id))
+        if chat.state.seq != entry.expected_seq:
+            first = entry.expected_seq
+            written = tuple(chat.events[first : first + len(entry.events)])
+            return Committed() if written == entry.events else Conflict(chat.state.seq)
+        undo.append(partial(chat.cut, chat.state))
+        for event in entry.events:
+            chat.add(event)
+        return Committed()
+
+    def _forget(self, chat_id: ChatId) -> None:
+        """Have no such session again."""
+        del self.chats[chat_id]
+
+    def _restore(self, chats: dict[str, _Chat], tombstones: dict[str, float]) -> None:
+        """Hold again what was held before an erasure."""
+        self.chats, self.tombstones = chats, tombstones
 
 
 class MemoryJournal(Journal):
@@ -67,7 +123,13 @@ class MemoryJournal(Journal):
         if store.epoch != self._epoch:
             message = f"epoch {self._epoch} was taken over by epoch {store.epoch}"
             raise StoreFencedError(message, hint="open the store again, in one process only")
-        return [self._write(store, entry) for entry in entries]
+        undo: list[Callable[[], None]] = []
+        try:
+            return [store.write(entry, undo) for entry in entries]
+        except BaseException:
+            for step in reversed(undo):
+                step()
+            raise
 
     @override
     async def load(self, chat_id: ChatId) -> SessionState | None:
@@ -79,21 +141,21 @@ class MemoryJournal(Journal):
     async def find(self, chat_id: ChatId, message_id: str) -> Found | None:
         await trio.lowlevel.checkpoint()
         chat = self._opened().chats.get(chat_id)
-        accepted = None if chat is None else chat.keys.get(message_id)
-        if chat is None or accepted is None:
+        named = None if chat is None else chat.keys.get(message_id)
+        if chat is None or named is None:
             return None
-        seq = next(event.seq for event in chat.events if event.body is accepted)
-        ended = chat.ended.get(accepted.turn)
+        turn, seq = named
+        ended = chat.ended.get(turn)
         if ended is not None:
-            return Found(accepted.turn, seq, str(ended.status), ended.reason, ended.error)
-        running = chat.state.running is not None and chat.state.running.turn == accepted.turn
-        return Found(accepted.turn, seq, "running" if running else "queued", "", "")
+            return Found(turn, seq, ended.status.value, ended.reason, ended.error)
+        running = chat.state.running is not None and chat.state.running.turn == turn
+        return Found(turn, seq, "running" if running else "queued", "", "")
 
     @override
     async def events(self, chat_id: ChatId, after: int, rows_max: int) -> tuple[Event, ...]:
         await trio.lowlevel.checkpoint()
         chat = self._opened().chats.get(chat_id)
-        return () if chat is None else tuple(event for event in chat.events if event.seq > after)[:rows_max]
+        return () if chat is None else tuple(chat.events[max(after, 0) :][:rows_max])
 
     @override
     async def messages(self, chat_id: ChatId, before_turn: int | None, rows_max: int) -> Page:
@@ -106,11 +168,12 @@ class MemoryJournal(Journal):
         for event in chat.events:
             transcript.add(event)
         ended = sorted(transcript.ended(), key=lambda message: message.turn)
-        turns = sorted({message.turn for message in ended if 0 < message.turn < before}, reverse=True)[:rows_max]
+        sizes = Counter(message.turn for message in ended if 0 < message.turn < before)
+        turns = sorted(sizes, reverse=True)[:rows_max]
         taken: list[int] = []
         rows = 0
         for turn in turns:
-            rows += sum(message.turn == turn for message in ended)
+            rows += sizes[turn]
             if taken and rows > rows_max:
                 break
             taken.append(turn)
@@ -127,34 +190,13 @@ class MemoryJournal(Journal):
     @override
     async def close(self) -> None:
         await trio.lowlevel.checkpoint()
+        self._epoch = 0
         if self.store.owner is self:
             self.store.owner = None
 
     def _opened(self) -> MemoryStore:
         """Return the store of a journal that was opened."""
-        if self._epoch == 0:
+        if not self._epoch:
             message = "the store is closed"
             raise StoreUnavailableError(message, hint="open it first")
         return self.store
-
-    @staticmethod
-    def _write(store: MemoryStore, entry: Entry) -> Outcome:
-        """Write one entry, or say why it does not follow its session."""
-        if not isinstance(entry, Append):
-            store.chats.pop(entry.chat_id, None)
-            store.tombstones[entry.chat_id] = entry.at_s
-            return Committed()
-        chat = store.chats.get(entry.chat_id) or _Chat(SessionState(entry.chat_id))
-        if chat.state.seq != entry.expected_seq:
-            first = entry.expected_seq
-            written = tuple(chat.events[first : first + len(entry.events)])
-            return Committed() if written == entry.events else Conflict(chat.state.seq)
-        store.chats[entry.chat_id] = chat
-        for event in entry.events:
-            chat.events.append(event)
-            chat.state = evolve(chat.state, event.body)
-            if isinstance(event.body, TurnEnded):
-                chat.ended[event.body.turn] = event.body
-            elif isinstance(event.body, MessageAccepted):
-                chat.keys[event.body.message_id] = event.body
-        return Committed()

@@ -18,38 +18,34 @@ class Ownership:
     """The lock of one life on one store file."""
 
     def __init__(self, path: Path) -> None:
-        """Name the lock file; nothing is locked yet."""
-        self._path = path.with_name(path.name + ".lock")
+        """Belong to a store that may not be there yet; nothing is locked yet."""
+        self._path = path
         self._descriptor: int | None = None
 
     def acquire(self, *, takeover: bool) -> None:
         """Take the lock.
 
         Raises StoreInUseError if a living process holds it and ``takeover`` is false, and StoreUnavailableError if the
-        lock file cannot be written.
+        lock file cannot be written or its disk knows no locks.
         """
-        if takeover:
-            self._path.unlink(missing_ok=True)
-        for _ in range(TRIES_MAX):
-            try:
-                descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            except OSError as error:
-                message = f"the lock file {self._path.name} cannot be opened: {error.strerror}"
-                raise StoreUnavailableError(message, hint="make the folder of the store writable") from error
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                owner = os.pread(descriptor, 64, 0).decode("ascii", "replace").strip() or "unknown"
-                os.close(descriptor)
-                message = f"another runtime owns the store ({owner})"
-                raise StoreInUseError(message, hint="stop it, or open with takeover=True to fence it") from error
-            if self._is_current(descriptor):
-                os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, f"process {os.getpid()}\n".encode(), 0)
-                self._descriptor = descriptor
-                return
-            os.close(descriptor)
-        message = f"the lock file {self._path.name} was replaced {TRIES_MAX} times in a row"
+        path = self._path.resolve()  # one file has one lock, by whatever link it is reached
+        path = path.with_name(path.name + ".lock")
+        try:
+            if takeover:
+                path.unlink(missing_ok=True)
+            for _ in range(TRIES_MAX):
+                descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+                try:
+                    if _locked(descriptor, path):
+                        self._descriptor, descriptor = descriptor, -1
+                        return
+                finally:
+                    if descriptor >= 0:
+                        os.close(descriptor)
+        except OSError as error:
+            message = f"the lock file {path.name} cannot be locked: {error.strerror}"
+            raise StoreUnavailableError(message, hint="put the store in a writable folder of a local disk") from error
+        message = f"the lock file {path.name} was replaced {TRIES_MAX} times in a row"
         raise StoreInUseError(message, hint="stop the processes that fight over the store")
 
     def release(self) -> None:
@@ -58,10 +54,20 @@ class Ownership:
             os.close(self._descriptor)
             self._descriptor = None
 
-    def _is_current(self, descriptor: int) -> bool:
-        """Say whether the file that was locked is still the one that stands at the path."""
-        try:
-            there = self._path.stat()
-        except FileNotFoundError:
+
+def _locked(descriptor: int, path: Path) -> bool:
+    """Lock an open lock file and sign it; False if another file stands at its path by now."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        owner = os.pread(descriptor, 64, 0).decode("ascii", "replace").strip() or "unknown"
+        message = f"another runtime owns the store ({owner})"
+        raise StoreInUseError(message, hint="stop it, or open with takeover=True to fence it") from error
+    try:
+        if not os.path.samestat(os.fstat(descriptor), path.stat()):
             return False
-        return os.fstat(descriptor).st_ino == there.st_ino
+    except FileNotFoundError:
+        return False
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"process {os.getpid()}\n".encode(), 0)
+    return True

@@ -33,9 +33,7 @@ INSERT_TURN = (
     "INSERT INTO turn (status, attempt, ended_seq, reason, error, accepted_seq, chat, turn) VALUES (?,?,?,?,?,?,?,?)"
 )
 UPDATE_TURN = "UPDATE turn SET status=?, attempt=?, ended_seq=?, reason=?, error=? WHERE chat=? AND turn=?"
-INSERT_MESSAGE = (
-    "INSERT INTO message (chat, turn, attempt, position, seq, role, message_id) VALUES (?,?,?,?,?,?,?)"
-)
+INSERT_MESSAGE = "INSERT INTO message (chat, turn, attempt, position, seq, role, message_id) VALUES (?,?,?,?,?,?,?)"
 INSERT_PART = (
     "INSERT INTO part (status, characters, last_seq, kind, first_seq, chat, turn, attempt, position, part)"
     " VALUES (?,?,?,?,?,?,?,?,?,?)"
@@ -49,8 +47,9 @@ INSERT_CALL = (
 )
 UPDATE_CALL = "UPDATE tool_call SET status=?, ended_seq=? WHERE chat=? AND turn=? AND attempt=? AND call=?"
 INSERT_PROMPT = "INSERT INTO prompt (chat, turn, attempt, prompt, status, opened_seq) VALUES (?,?,?,?,?,?)"
-UPDATE_PROMPT = (
-    "UPDATE prompt SET status=?, ended_seq=? WHERE chat=? AND turn=? AND prompt=? AND status='open'"
+UPDATE_PROMPT = (  # a prompt of a later attempt may have the same number and may be in the same group
+    "UPDATE prompt SET status=?1, ended_seq=?2"
+    " WHERE chat=?3 AND turn=?4 AND prompt=?5 AND status='open' AND opened_seq<?2"
 )
 UPDATE_SESSION = "UPDATE session SET seq=?, turns=max(turns,?), state=coalesce(?,state) WHERE chat=? AND seq=?"
 
@@ -95,9 +94,7 @@ class Rows:
                 assert isinstance(body, MessageAccepted), "kind is its type"
                 turns_total = body.turn
                 turns[body.turn] = [TurnStatus.QUEUED.value, 0, None, "", "", event.seq]
-                by_statement[INSERT_MESSAGE].append(
-                    (chat, body.turn, 0, -1, event.seq, "user", body.message_id)
-                )
+                by_statement[INSERT_MESSAGE].append((chat, body.turn, 0, -1, event.seq, "user", body.message_id))
                 by_statement[INSERT_PART].append(
                     ("complete", len(body.text), event.seq, "text", event.seq, chat, body.turn, 0, -1, 0)
                 )
@@ -164,9 +161,7 @@ class Rows:
                 add[INSERT_PART].append(("complete", len(body.content), seq, "tool_result", seq, *key))
                 add[UPDATE_CALL].append((body.status.value, seq, chat, body.turn, body.attempt, body.call))
             case PromptOpened():
-                add[INSERT_PROMPT].append(
-                    (chat, body.turn, body.attempt, body.prompt, PromptStatus.OPEN.value, seq)
-                )
+                add[INSERT_PROMPT].append((chat, body.turn, body.attempt, body.prompt, PromptStatus.OPEN.value, seq))
             case PromptAnswered():
                 add[UPDATE_PROMPT].append((PromptStatus.ANSWERED.value, seq, chat, body.turn, body.prompt))
             case PromptClosed():

@@ -2,7 +2,8 @@
 
 ``event`` is the truth. Every other table is a projection written in the same transaction: ``message`` and ``part`` say
 where a text stands in the journal rather than repeat it, so each row of a conversation is written once. The queue is
-the turns that are queued, and the idempotency keys are a unique index over the messages, so neither can disagree.
+the turns that are queued, and the idempotency keys are a unique index over the messages that were sent (they stand at
+position -1 of their turn; what a turn makes counts from 0, and seeds bring ids of their own), so neither can disagree.
 """
 
 from typing import Final
@@ -65,7 +66,7 @@ MIGRATIONS: Final[tuple[str, ...]] = (
         message_id TEXT NOT NULL,
         PRIMARY KEY (chat, turn, attempt, position)
     ) STRICT, WITHOUT ROWID;
-    CREATE UNIQUE INDEX message_by_id ON message (chat, message_id);
+    CREATE UNIQUE INDEX message_by_key ON message (chat, message_id) WHERE position = -1;
 
     CREATE TABLE part (
         chat INTEGER NOT NULL,
@@ -119,22 +120,31 @@ MIGRATIONS: Final[tuple[str, ...]] = (
 def migrate(connection: apsw.Connection) -> None:
     """Bring a database up to the newest step; one that is there already is left alone.
 
-    Raises StoreSchemaError for a file written by a newer version, and for a database that is not ours.
+    Raises what ``schema_version`` raises.
     """
-    version = _number(connection, "user_version")
-    application = _number(connection, "application_id")
-    tables = connection.execute("SELECT count(*) FROM sqlite_schema").get
-    if application != APPLICATION_ID and (version or tables):
-        message = "the file is an SQLite database, but not a store of this package"
-        raise StoreSchemaError(message, hint="give the path of a new file")
-    if version > len(MIGRATIONS):
-        message = f"the store has schema {version}, this package knows up to {len(MIGRATIONS)}"
-        raise StoreSchemaError(message, hint="install the version of the package that wrote it, or a newer one")
+    version = schema_version(connection)
     for step in range(version, len(MIGRATIONS)):
         with connection:
             connection.execute(MIGRATIONS[step])
             connection.pragma("user_version", step + 1)
             connection.pragma("application_id", APPLICATION_ID)
+
+
+def schema_version(connection: apsw.Connection) -> int:
+    """Say to which step a database has come; a new one has 0.
+
+    Raises StoreSchemaError for a file written by a newer version, and for a database that is not ours.
+    """
+    version = _number(connection, "user_version")
+    application = _number(connection, "application_id")
+    tables = connection.execute("SELECT count(*) FROM sqlite_schema").get
+    if application != APPLICATION_ID and (application or version or tables):
+        message = "the file is an SQLite database, but not a store of this package"
+        raise StoreSchemaError(message, hint="give the path of a new file")
+    if version > len(MIGRATIONS):
+        message = f"the store has schema {version}, this package knows up to {len(MIGRATIONS)}"
+        raise StoreSchemaError(message, hint="install the version of the package that wrote it, or a newer one")
+    return version
 
 
 def _number(connection: apsw.Connection, pragma: str) -> int:

@@ -7,30 +7,23 @@ and every entry the number it follows, so that a runtime which was taken over ca
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, TypeVar
-from typing_extensions import override
 
 import apsw
+import trio
+from typing_extensions import override
 
-from actors.core.codec import decode_body
-from actors.core.events import Event, MessageAccepted, PromptOpened
+from actors.core.events import Event
 from actors.core.ids import ChatId
-from actors.core.lifecycle import TurnStatus
-from actors.core.session import OpenCall, OpenPart, OpenPrompt, QueuedTurn, RunningTurn, SessionState
-from actors.core.transcript import Transcript
-from actors.errors import (
-    StoreCorruptError,
-    StoreError,
-    StoreFencedError,
-    StoreSchemaError,
-    StoreUnavailableError,
-)
+from actors.core.session import SessionState
+from actors.errors import StoreCorruptError, StoreError, StoreFencedError, StoreSchemaError, StoreUnavailableError
 from actors.ports import Append, Committed, Conflict, Entry, Erase, Found, Journal, Offload, Opened, Outcome, Page
+from actors.store import queries
 from actors.store.ownership import Ownership
 from actors.store.projections import ORDER, UPDATE_SESSION, Row, Rows
-from actors.store.schema import migrate
+from actors.store.schema import MIGRATIONS, migrate, schema_version
 
 T = TypeVar("T")
 
@@ -42,6 +35,17 @@ KEYS_MAX: Final = 200_000
 """Chat keys kept in memory; beyond it they are looked up again."""
 WAL_PAGES: Final = 4000
 """Pages in the write-ahead log before SQLite copies them into the file: 16 MiB, where its own default is 4 MiB."""
+
+_SETTINGS: Final[tuple[tuple[str, str | int, str | int, str], ...]] = (
+    ("journal_mode", "wal", "wal", "put the store on a local disk"),
+    ("synchronous", "full", 2, "use an SQLite library that was built with it"),
+    ("foreign_keys", "on", 1, "use an SQLite library that was built with them"),
+    ("wal_autocheckpoint", WAL_PAGES, WAL_PAGES, "use an SQLite library that was built with it"),
+)
+"""What the writer sets, what reading it back must answer, and what to do if it does not.
+
+SQLite does not always fail where a setting fails: on an I/O error it stays in another journal mode and answers with it.
+"""
 
 _HINTS: Final[tuple[tuple[type[apsw.Error], str], ...]] = (
     (apsw.FullError, "free space on the disk; nothing that was acknowledged is lost"),
@@ -62,14 +66,21 @@ class SQLiteJournal(Journal):
         self._ownership = Ownership(self._path)
         self._writer: apsw.Connection | None = None
         self._writing = threading.Lock()
-        self._readers: queue.SimpleQueue[apsw.Connection] = queue.SimpleQueue()
+        self._reading = trio.Semaphore(READERS)  # a crowd that reads must not take the writer's threads
+        self._readers = _queue(None)
         self._epoch = 0
         self._keys: dict[str, int] = {}
-        self.bytes_written = 0
 
     @override
     async def open(self, *, takeover: bool) -> Opened:
         return await self._offload.run(lambda: self._open(takeover))
+
+    async def open_reader(self) -> None:
+        """Open the store for reading only, whoever owns it: nothing is locked and nothing written.
+
+        Raises what ``connect_reader`` raises; of the other methods only those that read, and ``close``, may follow.
+        """
+        await self._offload.run(self._open_readers)
 
     @override
     async def commit(self, entries: Sequence[Entry]) -> Sequence[Outcome]:
@@ -77,26 +88,23 @@ class SQLiteJournal(Journal):
 
     @override
     async def load(self, chat_id: ChatId) -> SessionState | None:
-        return await self._read(lambda db: _load(db, chat_id))
+        return await self._read(lambda db: queries.load(db, chat_id))
 
     @override
     async def find(self, chat_id: ChatId, message_id: str) -> Found | None:
-        return await self._read(lambda db: _find(db, chat_id, message_id))
+        return await self._read(lambda db: queries.find(db, chat_id, message_id))
 
     @override
     async def events(self, chat_id: ChatId, after: int, rows_max: int) -> tuple[Event, ...]:
-        return await self._read(lambda db: _events(db, chat_id, after, rows_max))
+        return await self._read(lambda db: queries.events(db, chat_id, after, rows_max))
 
     @override
     async def messages(self, chat_id: ChatId, before_turn: int | None, rows_max: int) -> Page:
-        return await self._read(lambda db: _messages(db, chat_id, before_turn, rows_max))
+        return await self._read(lambda db: queries.messages(db, chat_id, before_turn, rows_max))
 
     @override
     async def sessions(self, after: str, rows_max: int) -> tuple[ChatId, ...]:
-        statement = "SELECT chat_id FROM session WHERE chat_id > ? ORDER BY chat_id LIMIT ?"
-        return await self._read(
-            lambda db: tuple(ChatId(str(row[0])) for row in db.execute(statement, (after, rows_max)))
-        )
+        return await self._read(lambda db: queries.sessions(db, after, rows_max))
 
     @override
     async def close(self) -> None:
@@ -106,135 +114,200 @@ class SQLiteJournal(Journal):
         """Do one unit of reading on one of the readers, in one transaction."""
 
         def read() -> T:
+            readers = self._readers
             try:
-                reader = self._readers.get(timeout=READER_WAIT_S)
+                reader = readers.get(timeout=READER_WAIT_S)
             except queue.Empty:
                 message = "no reader of the store is free"
-                raise StoreUnavailableError(message, hint="the store is closed, or the disk hangs") from None
+                raise StoreUnavailableError(message, hint="check the disk; it hangs") from None
             try:
-                with _translated("read"), _snapshot(reader):
+                if reader is None:
+                    raise _closed()
+                with translated("read"), snapshot(reader):
                     return work(reader)
             finally:
-                self._readers.put(reader)
+                if reader is None or readers is self._readers:
+                    readers.put(reader)
+                else:  # the store was closed meanwhile
+                    reader.close()
 
-        return await self._offload.run(read)
+        async with self._reading:
+            return await self._offload.run(read)
 
     def _open(self, takeover: bool) -> Opened:  # noqa: FBT001 - private, and passed on as it came
         """Open the file as its owner."""
-        self._ownership.acquire(takeover=takeover)
-        try:
-            with _translated("open"):
-                writer = self._writer = _connect(self._path)
-                writer.execute("BEGIN IMMEDIATE")
-                epoch = _integer(writer.execute("UPDATE owner SET epoch = epoch + 1 RETURNING epoch").get)
-                writer.execute("COMMIT")
-                for _ in range(READERS):
-                    self._readers.put(_connect_reader(self._path))
-                self._epoch = epoch
-                return _opened(writer, epoch)
-        except BaseException:
-            self._close()
-            raise
+        with self._writing:
+            self._ownership.acquire(takeover=takeover)
+            try:
+                with translated("open"):
+                    return self._begin_life()
+            except BaseException:
+                self._give_up()
+                raise
+
+    def _begin_life(self) -> Opened:
+        """Connect, raise the epoch and read what the store holds."""
+        writer = self._writer = _connect(self._path)
+        self._keys.clear()  # another life may have erased sessions since
+        self._open_readers()
+        writer.execute("BEGIN IMMEDIATE")
+        self._epoch = writer.execute("UPDATE owner SET epoch = epoch + 1 RETURNING epoch").get
+        opened = queries.opening(writer, self._epoch)
+        writer.execute("COMMIT")
+        return opened
+
+    def _open_readers(self) -> None:
+        """Open the readers."""
+        self._readers = _queue(*(connect_reader(self._path) for _ in range(READERS)))
 
     def _close(self) -> None:
         """Close every connection; one that a hung write still uses is left to the end of the process."""
         if not self._writing.acquire(timeout=CLOSE_WAIT_S):
             return  # the lock stays ours, since that write may still reach the disk
         try:
-            while True:
-                try:
-                    self._readers.get_nowait().close()
-                except queue.Empty:
-                    break
-            if self._writer is not None:
-                self._writer.close()
-                self._writer = None
-            self._ownership.release()
+            self._give_up()
         finally:
             self._writing.release()
 
+    def _give_up(self) -> None:
+        """Close what is open; who waits for a reader is told."""
+        readers, self._readers = self._readers, _queue(None)
+        with suppress(queue.Empty):
+            while True:
+                reader = readers.get_nowait()
+                if reader is not None:
+                    reader.close()
+        readers.put(None)
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+        self._ownership.release()
+
     def _write(self, entries: Sequence[Entry]) -> Sequence[Outcome]:
         """Write one group: first as if nothing conflicts, and entry by entry only if something does."""
-        with self._writing, _translated("commit"):
-            if self._writer is None:
-                message = "the store is closed"
-                raise StoreUnavailableError(message)
-            if self._transact(self._writer, entries):
-                return [Committed()] * len(entries)
-            outcomes = [self._check(self._writer, entry) for entry in entries]
-            good = [entry for entry, outcome in zip(entries, outcomes, strict=True) if outcome is None]
-            if good and not self._transact(self._writer, good):
-                message = "sessions changed under the writer"
-                raise StoreCorruptError(message, hint="another program writes to the store")
-            return [Committed() if outcome is None else outcome for outcome in outcomes]
+        chat_id = entries[0].chat_id if len(entries) == 1 else None
+        with self._writing, translated("commit", chat_id):
+            outcomes = self._transact(entries, _Group.write_together)
+            if outcomes is None:
+                outcomes = self._transact(entries, _Group.write_apart)
+            assert outcomes is not None, "apart, each entry has its own outcome"
+            return outcomes
 
-    def _transact(self, writer: apsw.Connection, entries: Sequence[Entry]) -> bool:
-        """Write all entries in one transaction, or none of them; False if one does not follow its session."""
-        made: list[str] = []
-        done = False
+    def _transact(self, entries: Sequence[Entry], write: "_Write") -> list[Outcome] | None:
+        """Write in one transaction, as the owner; None, and nothing is written, if ``write`` says so."""
+        writer = self._writer
+        if writer is None:
+            raise _closed()
+        group = _Group(writer, self._keys)
         writer.execute("BEGIN IMMEDIATE")
         try:
             epoch = writer.execute("SELECT epoch FROM owner").get
             if epoch != self._epoch:
                 message = f"epoch {self._epoch} was taken over by epoch {epoch}"
                 raise StoreFencedError(message, hint="open the store again, in one process only")
-            rows = Rows()
-            for entry in entries:
-                if isinstance(entry, Append):
-                    chat = self._key(writer, entry.chat_id, made)
-                    rows.add(chat, entry.expected_seq, entry.events)
-                else:
-                    self._erase(writer, entry)
-            before = writer.total_changes()
-            _execute(writer, UPDATE_SESSION, rows.sessions)
-            done = writer.total_changes() - before == len(rows.sessions)
-            if done:
-                for statement in ORDER:
-                    _execute(writer, statement, rows.by_statement[statement])
+            outcomes = write(group, entries)
+            if outcomes is not None:
                 writer.execute("COMMIT")
+                if len(self._keys) >= KEYS_MAX:
+                    self._keys.clear()
+                self._keys.update(group.found)
+            return outcomes
         finally:
-            if not done or not writer.get_autocommit():
-                for chat_id in made:
-                    self._keys.pop(chat_id, None)
             if not writer.get_autocommit():
                 writer.execute("ROLLBACK")
-        return done
 
-    def _key(self, writer: apsw.Connection, chat_id: ChatId, made: list[str]) -> int:
-        """Find the key of a session, or make the session."""
-        key = self._keys.get(chat_id)
+
+class _Group:
+    """A group of entries in the transaction that writes it.
+
+    ``found`` are the keys of sessions that were looked up or made here: good for others once this is committed.
+    """
+
+    def __init__(self, writer: apsw.Connection, keys: dict[str, int]) -> None:
+        """Write through a connection that is in a transaction; ``keys`` are known from before."""
+        self._writer = writer
+        self._keys = keys
+        self.found: dict[str, int] = {}
+
+    def write_together(self, entries: Sequence[Entry]) -> list[Outcome] | None:
+        """Write all entries, or say with None that one of them does not follow its session."""
+        rows = Rows()
+        for entry in entries:
+            if isinstance(entry, Append):
+                chat = self._keys.get(entry.chat_id) or self._key(entry.chat_id)
+                if chat is None:
+                    return None
+                rows.add(chat, entry.expected_seq, entry.events)
+            else:
+                if not self._write_rows(rows):
+                    return None
+                rows = Rows()
+                self._erase(entry)
+        return [Committed()] * len(entries) if self._write_rows(rows) else None
+
+    def write_apart(self, entries: Sequence[Entry]) -> list[Outcome]:
+        """Write one entry after the other, but for those that conflict or were written before."""
+        outcomes: list[Outcome] = []
+        for entry in entries:
+            outcome = self._check(entry)
+            if outcome is None:
+                written = self.write_together([entry])
+                assert written is not None, "it follows its session, and nobody else writes in this transaction"
+            outcomes.append(outcome or Committed())
+        return outcomes
+
+    def _write_rows(self, rows: Rows) -> bool:
+        """Write rows, unless a session is not where its entry expects it to be."""
+        before = self._writer.total_changes()
+        _execute(self._writer, UPDATE_SESSION, rows.sessions)
+        if self._writer.total_changes() - before != len(rows.sessions):
+            return False
+        for statement in ORDER:
+            _execute(self._writer, statement, rows.by_statement[statement])
+        return True
+
+    def _key(self, chat_id: ChatId) -> int | None:
+        """Look the key of a session up, or make the session; None if it was erased, since nothing brings it back."""
+        key = self.found.get(chat_id)
         if key is None:
-            found = writer.execute("SELECT chat FROM session WHERE chat_id=?", (chat_id,)).get
-            if found is None:
-                insert = "INSERT INTO session (chat_id, seq, turns) VALUES (?,0,0)"
-                writer.execute(insert, (chat_id,))
-                found = writer.last_insert_rowid()
-                made.append(chat_id)
-            if len(self._keys) >= KEYS_MAX:
-                self._keys.clear()
-            key = self._keys[chat_id] = _integer(found)
+            key = self._writer.execute("SELECT chat FROM session WHERE chat_id=?", (chat_id,)).get
+        if key is None:
+            key = self._writer.execute(
+                "INSERT INTO session (chat_id, seq, turns) SELECT ?1, 0, 0"
+                " WHERE NOT EXISTS (SELECT 1 FROM tombstone WHERE chat_id=?1) RETURNING chat",
+                (chat_id,),
+            ).get
+        if key is not None:
+            self.found[chat_id] = key
         return key
 
-    def _erase(self, writer: apsw.Connection, entry: Erase) -> None:
+    def _erase(self, entry: Erase) -> None:
         """Remove a session; its rows go with it by their foreign keys."""
         self._keys.pop(entry.chat_id, None)
-        writer.execute("DELETE FROM session WHERE chat_id=?", (entry.chat_id,))
-        writer.execute("INSERT OR REPLACE INTO tombstone VALUES (?,?)", (entry.chat_id, entry.at_s))
+        self.found.pop(entry.chat_id, None)
+        self._writer.execute("DELETE FROM session WHERE chat_id=?", (entry.chat_id,))
+        self._writer.execute("INSERT OR REPLACE INTO tombstone VALUES (?,?)", (entry.chat_id, entry.at_s))
 
-    def _check(self, writer: apsw.Connection, entry: Entry) -> Outcome | None:
+    def _check(self, entry: Entry) -> Outcome | None:
         """Say why an entry cannot be written: it conflicts, or it was written already; None if it can."""
         if isinstance(entry, Erase):
             return None
-        row = writer.execute("SELECT chat, seq FROM session WHERE chat_id=?", (entry.chat_id,)).fetchone()
-        chat, seq = (0, 0) if row is None else (_integer(row[0]), _integer(row[1]))
+        row = self._writer.execute("SELECT chat, seq FROM session WHERE chat_id=?", (entry.chat_id,)).fetchone()
+        if row is None:
+            buried = self._writer.execute("SELECT 1 FROM tombstone WHERE chat_id=?", (entry.chat_id,)).get
+            return Conflict(0) if buried or entry.expected_seq else None
+        chat, seq = row
         if seq == entry.expected_seq:
             return None
-        stored = _stored(writer, chat, entry.expected_seq, len(entry.events), entry.chat_id)
+        stored = queries.stored(self._writer, chat, entry.expected_seq, len(entry.events), entry.chat_id)
         return Committed() if stored == entry.events else Conflict(seq)
 
 
+_Write = Callable[[_Group, Sequence[Entry]], list[Outcome] | None]
+
+
 @contextmanager
-def _translated(operation: str) -> Iterator[None]:
+def translated(operation: str, chat_id: ChatId | None = None) -> Iterator[None]:
     """Turn what SQLite raises into errors of ours, with the operation and what to do."""
     try:
         yield
@@ -245,15 +318,18 @@ def _translated(operation: str) -> Iterator[None]:
         raise StoreSchemaError(message, hint="the file is no store or is damaged; restore a copy") from error
     except (apsw.ConstraintError, apsw.MismatchError) as error:
         message = f"the store cannot {operation}: {error}"
-        raise StoreCorruptError(message, hint="run `actors doctor` on the store") from error
+        raise StoreCorruptError(message, chat_id=chat_id, hint="run `actors doctor` on the store") from error
+    except (UnicodeError, OverflowError) as error:
+        message = f"the store cannot {operation}: {type(error).__name__}"
+        raise StoreCorruptError(message, chat_id=chat_id, hint="give text that UTF-8 can hold") from error
     except apsw.Error as error:
         hint = next((hint for kind, hint in _HINTS if isinstance(error, kind)), "see the cause")
         message = f"the store cannot {operation}: {error}"
-        raise StoreUnavailableError(message, hint=hint) from error
+        raise StoreUnavailableError(message, chat_id=chat_id, hint=hint) from error
 
 
 @contextmanager
-def _snapshot(reader: apsw.Connection) -> Iterator[None]:
+def snapshot(reader: apsw.Connection) -> Iterator[None]:
     """Let several statements see one moment."""
     reader.execute("BEGIN")
     try:
@@ -263,37 +339,49 @@ def _snapshot(reader: apsw.Connection) -> Iterator[None]:
             reader.execute("ROLLBACK")
 
 
+def connect_reader(path: Path) -> apsw.Connection:
+    """Open a connection that can only read, to what must be a store already; it never moves the log into the file.
+
+    Raises StoreUnavailableError if there is no file, StoreSchemaError if it is no store or one of another version.
+    """
+    if not path.is_file():
+        message = f"there is no store at {path}"
+        raise StoreUnavailableError(message, hint="check the path")
+    with translated("open"), _closed_on_failure(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as reader:
+        reader.set_busy_timeout(BUSY_TIMEOUT_MS)
+        reader.pragma("wal_autocheckpoint", 0)
+        version = schema_version(reader)
+        if version != len(MIGRATIONS):
+            message = f"the store has schema {version}, and {len(MIGRATIONS)} is read"
+            raise StoreSchemaError(message, hint="open it once with a runtime of this version")
+        return reader
+
+
 def _connect(path: Path) -> apsw.Connection:
-    """Open the writing connection and check that every setting took."""
-    connection = apsw.Connection(str(path))
-    connection.set_busy_timeout(BUSY_TIMEOUT_MS)
-    answer = connection.pragma("journal_mode", "wal")
-    if answer != "wal":  # on an I/O error SQLite stays in another mode and says so only here
-        message = f"the store cannot use a write-ahead log (journal mode is {answer})"
-        raise StoreUnavailableError(message, hint="put the store on a local disk")
-    connection.pragma("synchronous", "full")
-    connection.pragma("foreign_keys", "on")
-    connection.pragma("wal_autocheckpoint", WAL_PAGES)
-    migrate(connection)
-    return connection
+    """Open the writing connection and see that every setting took; what is not ours is left as it was."""
+    with _closed_on_failure(apsw.Connection(str(path))) as writer:
+        writer.set_busy_timeout(BUSY_TIMEOUT_MS)
+        writer.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        schema_version(writer)
+        writer.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
+        for name, value, expected, hint in _SETTINGS:
+            writer.pragma(name, value)
+            answer = writer.pragma(name)
+            if answer != expected:
+                message = f"the store cannot set {name} to {value}: it is {answer}"
+                raise StoreUnavailableError(message, hint=hint)
+        migrate(writer)
+        return writer
 
 
-def _connect_reader(path: Path) -> apsw.Connection:
-    """Open a connection that can only read, and never moves the log into the file."""
-    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
-    connection.set_busy_timeout(BUSY_TIMEOUT_MS)
-    connection.pragma("wal_autocheckpoint", 0)
-    return connection
-
-
-def _opened(db: apsw.Connection, epoch: int) -> Opened:
-    """Read what a runtime must know of a store before it takes anything."""
-    chats = frozenset(ChatId(str(row[0])) for row in db.execute("SELECT chat_id FROM session"))
-    tombstones = frozenset(ChatId(str(row[0])) for row in db.execute("SELECT chat_id FROM tombstone"))
-    unfinished = db.execute(
-        "SELECT chat_id FROM session WHERE chat IN (SELECT DISTINCT chat FROM turn WHERE ended_seq IS NULL)"
-    )
-    return Opened(epoch, chats, tombstones, tuple(ChatId(str(row[0])) for row in unfinished))
+@contextmanager
+def _closed_on_failure(connection: apsw.Connection) -> Iterator[apsw.Connection]:
+    """Close a connection that turns out to be of no use."""
+    try:
+        yield connection
+    except BaseException:
+        connection.close()
+        raise
 
 
 def _execute(db: apsw.Connection, statement: str, rows: list[Row]) -> None:
@@ -302,171 +390,15 @@ def _execute(db: apsw.Connection, statement: str, rows: list[Row]) -> None:
         db.executemany(statement, rows)
 
 
-def _integer(value: object) -> int:
-    """Take a value that the schema says is an integer."""
-    if not isinstance(value, int):
-        message = f"a column holds {type(value).__name__} where an integer belongs"
-        raise StoreCorruptError(message)
-    return value
+def _queue(*readers: apsw.Connection | None) -> queue.SimpleQueue[apsw.Connection | None]:
+    """Make the queue in which readers wait to be used; None in it says that the store is closed."""
+    made: queue.SimpleQueue[apsw.Connection | None] = queue.SimpleQueue()
+    for reader in readers:
+        made.put(reader)
+    return made
 
 
-def _load(db: apsw.Connection, chat_id: ChatId) -> SessionState | None:
-    """Read what is open in a session."""
-    row = db.execute("SELECT chat, seq, turns, state FROM session WHERE chat_id=?", (chat_id,)).fetchone()
-    if row is None:
-        return None
-    chat, seq = _integer(row[0]), _integer(row[1])
-    last = db.execute("SELECT max(seq) FROM event WHERE chat=?", (chat,)).get or 0
-    if last != seq:
-        message = f"the session ends at {seq}, its journal at {last}"
-        raise StoreCorruptError(message, chat_id=chat_id, hint="run `actors doctor` on the store")
-    running: RunningTurn | None = None
-    queued: list[QueuedTurn] = []
-    unfinished = db.execute(
-        "SELECT turn, status, attempt, accepted_seq FROM turn WHERE chat=? AND ended_seq IS NULL ORDER BY turn",
-        (chat,),
-    ).fetchall()
-    for turn, status, attempt, accepted_seq in unfinished:
-        body = _body_at(db, chat, _integer(accepted_seq), chat_id)
-        if not isinstance(body, MessageAccepted) or body.turn != turn:
-            message = f"turn {turn} points to an event that does not accept it"
-            raise StoreCorruptError(message, chat_id=chat_id)
-        begun = _integer(attempt)
-        item = QueuedTurn(
-            body.turn, body.message_id, body.text, body.sender, body.deadline_s, begun, _integer(accepted_seq)
-        )
-        if status == TurnStatus.QUEUED.value:
-            queued.append(item)
-        else:
-            running = _running(db, chat, item, begun, chat_id)
-    state = None if row[3] is None else str(row[3])
-    return SessionState(chat_id, seq, _integer(row[2]), running, tuple(queued), state)
-
-
-def _running(db: apsw.Connection, chat: int, queued: QueuedTurn, attempt: int, chat_id: ChatId) -> RunningTurn:
-    """Read what the running attempt has on disk."""
-    key = (chat, queued.turn, attempt)
-    of_attempt = "WHERE chat=? AND turn=? AND attempt=?"
-    part = db.execute(
-        f"SELECT position, part, kind, characters FROM part {of_attempt} AND status='streaming'", key
-    ).fetchone()
-    calls = db.execute(
-        f"SELECT call, call_id, name FROM tool_call {of_attempt} AND status='running' ORDER BY call", key
-    ).fetchall()
-    prompts = db.execute(f"SELECT opened_seq FROM prompt {of_attempt} AND status='open' ORDER BY prompt", key)
-    opened = [_body_at(db, chat, _integer(row[0]), chat_id) for row in prompts.fetchall()]
-    totals = [
-        _integer(db.execute(f"SELECT coalesce(max({column}), -1) + 1 FROM {table} {of_attempt}", key).get)
-        for table, column in (("message", "position"), ("tool_call", "call"), ("prompt", "prompt"))
-    ]
-    return RunningTurn(
-        queued,
-        attempt,
-        totals[0],
-        None if part is None else OpenPart(_integer(part[0]), _integer(part[1]), str(part[2]), _integer(part[3])),
-        tuple(OpenCall(_integer(call[0]), str(call[1]), str(call[2])) for call in calls),
-        totals[1],
-        tuple(
-            OpenPrompt(body.prompt, body.type, body.question, body.choices)
-            for body in opened
-            if isinstance(body, PromptOpened)
-        ),
-        totals[2],
-    )
-
-
-def _body_at(db: apsw.Connection, chat: int, seq: int, chat_id: ChatId) -> object:
-    """Read one event body."""
-    events = _stored(db, chat, seq - 1, 1, chat_id)
-    if not events or events[0].seq != seq:
-        message = f"event {seq} is missing"
-        raise StoreCorruptError(message, chat_id=chat_id)
-    return events[0].body
-
-
-def _stored(db: apsw.Connection, chat: int, after: int, rows_max: int, chat_id: ChatId) -> tuple[Event, ...]:
-    """Read events of one session by its key."""
-    rows = db.execute(
-        "SELECT seq, epoch, at_s, version, body FROM event WHERE chat=? AND seq>? ORDER BY seq LIMIT ?",
-        (chat, after, rows_max),
-    )
-    try:
-        return tuple(
-            Event(chat_id, _integer(seq), _integer(epoch), float(at_s), decode_body(body, _integer(version)))
-            for seq, epoch, at_s, version, body in rows
-        )
-    except StoreCorruptError as error:
-        raise StoreCorruptError(str(error), chat_id=chat_id) from error
-
-
-def _events(db: apsw.Connection, chat_id: ChatId, after: int, rows_max: int) -> tuple[Event, ...]:
-    """Read events of one session by its id."""
-    chat = db.execute("SELECT chat FROM session WHERE chat_id=?", (chat_id,)).get
-    return () if chat is None else _stored(db, _integer(chat), after, rows_max, chat_id)
-
-
-def _find(db: apsw.Connection, chat_id: ChatId, message_id: str) -> Found | None:
-    """Read what became of the message with a key."""
-    row = db.execute(
-        "SELECT turn.turn, turn.accepted_seq, turn.status, turn.reason, turn.error"
-        " FROM session JOIN message USING (chat) JOIN turn USING (chat, turn)"
-        " WHERE chat_id=? AND message_id=? AND role='user'",
-        (chat_id, message_id),
-    ).fetchone()
-    if row is None:
-        return None
-    return Found(_integer(row[0]), _integer(row[1]), str(row[2]), str(row[3]), str(row[4]))
-
-
-def _messages(db: apsw.Connection, chat_id: ChatId, before_turn: int | None, rows_max: int) -> Page:
-    """Read whole ended turns, newest first, until the page is full; fold their events into messages."""
-    chat = db.execute("SELECT chat FROM session WHERE chat_id=?", (chat_id,)).get
-    if chat is None:
-        return Page((), None)
-    before = (1 << 62) if before_turn is None else before_turn
-    turns = db.execute(
-        "SELECT turn, accepted_seq, ended_seq, attempt FROM turn"
-        " WHERE chat=? AND turn<? AND ended_seq IS NOT NULL ORDER BY turn DESC LIMIT ?",
-        (chat, before, rows_max),
-    ).fetchall()
-    count = "SELECT count(*) FROM message WHERE chat=? AND turn=? AND attempt IN (0, ?)"
-    taken: list[tuple[int, int, int]] = []
-    rows = 0
-    for turn, accepted_seq, ended_seq, attempt in turns:
-        rows += _integer(db.execute(count, (chat, turn, attempt)).get)
-        if taken and rows > rows_max:
-            break
-        taken.append((_integer(turn), _integer(accepted_seq), _integer(ended_seq)))
-    whole = len(taken) == len(turns) < rows_max
-    transcript = Transcript()
-    key = _integer(chat)
-    if whole and before > 0:
-        for event in _between(db, key, 0, _first_accepted(db, key), chat_id):
-            transcript.add(event)
-    wanted = {turn for turn, _, _ in taken}
-    if taken:
-        first, last = min(item[1] for item in taken), max(item[2] for item in taken)
-        for event in _between(db, key, first - 1, last, chat_id):
-            if getattr(event.body, "turn", None) in wanted:
-                transcript.add(event)
-    messages = tuple(sorted(transcript.messages(), key=lambda message: message.turn))
-    return Page(messages, None if whole else min(wanted, default=0))
-
-
-def _first_accepted(db: apsw.Connection, chat: int) -> int:
-    """Say before which event the seeds of a session end."""
-    found = db.execute("SELECT accepted_seq FROM turn WHERE chat=? ORDER BY turn LIMIT 1", (chat,)).get
-    return (1 << 62) if found is None else _integer(found) - 1
-
-
-def _between(db: apsw.Connection, chat: int, after: int, last: int, chat_id: ChatId) -> Iterator[Event]:
-    """Read the events after one number up to another, in pages."""
-    while True:
-        page = _stored(db, chat, after, 1000, chat_id)
-        for event in page:
-            if event.seq > last:
-                return
-            yield event
-        if len(page) < 1000:  # noqa: PLR2004 - the page size two lines above
-            return
-        after = page[-1].seq
+def _closed() -> StoreUnavailableError:
+    """Say that the journal is not open."""
+    message = "the store is closed"
+    return StoreUnavailableError(message, hint="open it first")

@@ -3,8 +3,9 @@
 ``measure`` makes an environment for each (once; they are kept in a cache folder), installs what it
 needs from the index that pip is set up with, and runs its script from ``peer_scripts`` in rounds
 that alternate with those of the others. A script is called with a folder and the seconds it may
-take, and prints one line of JSON: ``{"version": …, "value": …, "more": {…}}``. What does not
-install, fails, or takes too long is reported as that.
+take, and prints one line of JSON: ``{"version": …, "value": …, "more": {…}, "note": …}``, where the
+note says what went wrong, if anything did. What does not install, fails, or takes too long is
+reported as that.
 
 Our own scripts, ``actors_durable.py`` and ``actors_messages.py``, follow the same rules and are run by
 the present Python; until they exist they are left out.
@@ -44,6 +45,9 @@ SILENT = {
     "PYTHONDONTWRITEBYTECODE": "1",
 }
 """No peer reports home while it is measured."""
+
+FAILED = "failed"
+"""How a script calls the number of turns that failed."""
 
 MESSAGES = "messages/s, 100 actors"
 TURNS = "durable turns/s, 100 clients"
@@ -91,6 +95,7 @@ class PeerResult:
     version: str = ""
     values: list[float] = attrs.field(factory=list)
     rounds: list[dict[str, float]] = attrs.field(factory=list)
+    note: str = ""
     error: str = ""
 
     @property
@@ -184,6 +189,7 @@ def _run_round(python: Path, peer: Peer, settings: Settings, result: PeerResult)
         result.version = str(told["version"])
         result.rounds.append({name: float(value) for name, value in told["more"].items()})
         result.values.append(float(told["value"]))
+        result.note = result.note or str(told.get("note", ""))
     except PeerError as error:
         result.error = str(error)
     except (IndexError, KeyError, TypeError, ValueError) as error:

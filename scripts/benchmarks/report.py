@@ -183,6 +183,8 @@ def _peer_row(peer: PeerResult) -> Row:
     if peer.error:
         return (peer.name, peer.version, "failed", "", peer.error)
     also = ", ".join(f"{name} {amount(value)}" for name, value in peer.more.items())
+    if peer.note:
+        also += f" ({peer.note})"
     spread = f"{amount(peer.least)} - {amount(peer.greatest)}"
     return (peer.name, peer.version, amount(peer.median), spread, also)
 

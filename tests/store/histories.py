@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from actors.core.commands import Accept, Answer, Ask, Begin, Cancel, Command, Create, Emit, Finish, Recover, Seed
 from actors.core.draft import Draft
-from actors.core.events import Event, EventBody, MessageAccepted, SeedPart, SessionCreated, TurnEnded
+from actors.core.events import Event, EventBody, MessageAccepted, SeedPart, SessionCreated, TextAppended, TurnEnded
 from actors.core.ids import ChatId
 from actors.core.lifecycle import PartStatus, ToolStatus, TurnStatus
 from actors.core.limits import Limits
@@ -20,7 +20,7 @@ from actors.ports import Append
 CHAT = ChatId("live:42")
 OTHER = ChatId("live:43")
 
-TEXTS = ("", "yes", "it's \"so\"; --", "ünïcode 漢字 🙂", "line\nfeed\ttab", "nul\x00inside", "{\"json\": [1]}", "x" * 300)
+TEXTS = ("", "yes", 'it\'s "so"; --', "ünïcode 漢字 🙂", "line\nfeed\ttab", "nul\x00inside", '{"json": [1]}', "x" * 300)
 """Text that has to come back as it was, whatever the layers below take for a delimiter."""
 
 _POLICY = Policy(Limits())
@@ -38,6 +38,11 @@ def append(chat_id: ChatId, after: int, *bodies: EventBody, epoch: int = 1) -> A
 def created(chat_id: ChatId = CHAT) -> Append:
     """Make the entry that brings a session into being."""
     return append(chat_id, 0, SessionCreated())
+
+
+def text(turn: int, attempt: int, message: int, said: str) -> TextAppended:
+    """Say something whole, as a message of its own."""
+    return TextAppended(turn, attempt, message, 0, "text", 0, said, PartStatus.COMPLETE)
 
 
 def entries_of(chat_id: ChatId, history: Iterable[Bodies]) -> list[Append]:
@@ -77,9 +82,9 @@ def messages_of(events: Iterable[Event]) -> tuple[Message, ...]:
     return tuple(sorted(transcript.ended(), key=lambda message: message.turn))
 
 
-def keys_of(events: Iterable[Event]) -> dict[str, MessageAccepted]:
-    """Map the idempotency keys of a history to what they name."""
-    return {event.body.message_id: event.body for event in events if isinstance(event.body, MessageAccepted)}
+def keys_of(events: Iterable[Event]) -> list[tuple[int, MessageAccepted]]:
+    """List the messages that idempotency keys name, each with the number of its event."""
+    return [(event.seq, event.body) for event in events if isinstance(event.body, MessageAccepted)]
 
 
 def ends_of(events: Iterable[Event]) -> dict[int, TurnEnded]:

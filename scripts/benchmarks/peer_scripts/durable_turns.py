@@ -37,10 +37,11 @@ def bytes_in(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def tell(package: str, value: float, more: dict[str, float]) -> None:
+def tell(package: str, value: float, more: dict[str, float], note: str) -> None:
     """Print what was measured, with the version of the package."""
     version = importlib.metadata.version(package)
-    print(json.dumps({"version": version, "value": value, "more": more}), flush=True)
+    told = {"version": version, "value": value, "more": more, "note": note}
+    print(json.dumps(told), flush=True)
 
 
 async def measure(package: str, turn: Turn, folder: Path, seconds: float) -> None:
@@ -54,9 +55,8 @@ async def measure(package: str, turn: Turn, folder: Path, seconds: float) -> Non
     more = {"bytes a turn": (bytes_in(folder) - bytes_before) / max(1, done)}
     if failed:
         more["failed"] = failed
-        print(f"{failed} of {failed + done} turns failed, the first: {reason}", file=sys.stderr)
     more |= await _long_session(turn, folder, time.perf_counter() + seconds - took_s)
-    tell(package, done / took_s, more)
+    tell(package, done / took_s, more, reason)
 
 
 async def _clients(turn: Turn, until_s: float) -> tuple[int, int, str]:

@@ -1,0 +1,342 @@
+"""Looking at a store from outside, whoever owns it: what it lists, and whether what it says agrees with itself.
+
+Everything here only reads. The journal is the truth: a projection is held against the same ``evolve`` and the same
+``Transcript`` that the runtime folds events with.
+"""
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final
+
+import apsw
+import attrs
+
+from actors.core.codec import decode_body
+from actors.core.events import AttemptInterrupted, Event, MessageAccepted, TurnEnded, TurnStarted
+from actors.core.ids import ChatId
+from actors.core.lifecycle import TurnStatus
+from actors.core.session import SessionState, evolve
+from actors.core.transcript import Message, Transcript
+from actors.errors import ActorsError, StoreError
+from actors.store.schema import MIGRATIONS, schema_version
+from actors.store.sqlite import connect_reader, snapshot, translated
+
+NAMED_MAX: Final = 5
+"""Faults of one kind that are told one by one; the rest is a number."""
+
+_SESSIONS: Final = """
+    SELECT chat_id, seq, turns,
+        (SELECT count(*) FROM turn WHERE turn.chat = session.chat AND ended_seq IS NULL),
+        (SELECT count(*) FROM turn WHERE turn.chat = session.chat AND ended_seq IS NULL AND status = 'running'),
+        EXISTS (SELECT 1 FROM turn JOIN tool_call USING (chat, turn, attempt)
+            WHERE turn.chat = session.chat AND turn.ended_seq IS NULL AND tool_call.status = 'running')
+        OR EXISTS (SELECT 1 FROM turn JOIN prompt USING (chat, turn, attempt)
+            WHERE turn.chat = session.chat AND turn.ended_seq IS NULL AND prompt.status = 'open'),
+        coalesce((SELECT at_s FROM event WHERE event.chat = session.chat AND event.seq = session.seq), 0.0)
+    FROM session ORDER BY chat_id
+"""
+_TURNS: Final = """
+    SELECT turn, status, attempt, accepted_seq, ended_seq, reason, error FROM turn WHERE chat=? ORDER BY turn
+"""
+_MESSAGES: Final = """
+    SELECT message.turn, message.attempt, message.seq, role, message_id, kind, status, characters
+    FROM message LEFT JOIN part USING (chat, turn, attempt, position)
+    WHERE message.chat=? ORDER BY message.turn, message.attempt, position, part
+"""
+
+
+@attrs.frozen
+class SessionRow:
+    """One session of a store; ``at_s`` is the wall time of its last event, in seconds since 1970."""
+
+    chat_id: ChatId
+    seq: int
+    turns: int
+    open_turns: int
+    status: str
+    at_s: float
+
+
+@attrs.frozen
+class TurnRow:
+    """One turn of a session; ``ended_seq`` is None while it is open."""
+
+    turn: int
+    status: str
+    attempt: int
+    accepted_seq: int
+    ended_seq: int | None = None
+    reason: str = ""
+    error: str = ""
+
+
+@attrs.frozen
+class Finding:
+    """What one check came to, and what to do if it is bad."""
+
+    name: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+
+
+def sqlite_version() -> str:
+    """Name the version of SQLite that the store is read and written with."""
+    return apsw.sqlite_lib_version()
+
+
+def holds_sessions(path: Path) -> bool:
+    """Say whether a file can hold sessions: False if there is none, or nobody has made a table in it yet.
+
+    Raises StoreSchemaError for what is neither a store nor a new file.
+    """
+    if not path.is_file() or not path.stat().st_size:
+        return False
+    with translated("read"), closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as db:
+        return schema_version(db) > 0
+
+
+def list_sessions(path: Path) -> tuple[SessionRow, ...]:
+    """List the sessions of a store in the order of their ids. Raises StoreError if it cannot be read."""
+    with _reading(path) as db:
+        return tuple(
+            SessionRow(ChatId(chat_id), seq, turns, opened, _status(opened, running, waits), at_s)
+            for chat_id, seq, turns, opened, running, waits, at_s in db.execute(_SESSIONS)
+        )
+
+
+def list_turns(path: Path, chat_id: ChatId) -> tuple[TurnRow, ...]:
+    """List the turns of a session in their order; none for a session that is not there.
+
+    Raises StoreError if the store cannot be read.
+    """
+    with _reading(path) as db:
+        chat = db.execute("SELECT chat FROM session WHERE chat_id=?", (chat_id,)).get
+        return tuple(TurnRow(*row) for row in db.execute(_TURNS, (chat,)))
+
+
+def owner_of(path: Path) -> str:
+    """Name the process that owns a store, as its lock file does; empty if none on this machine does."""
+    lock = path.with_name(path.name + ".lock")  # as actors.store.ownership names it
+    try:
+        descriptor = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    owner = os.pread(descriptor, 64, 0).decode("ascii", "replace").strip()
+    try:
+        # A process that is gone is told by its number: to try the lock could be in the way of one that is starting.
+        if _is_alive(owner.removeprefix("process ")):
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return owner
+    finally:
+        os.close(descriptor)
+    return ""
+
+
+def check_store(path: Path) -> tuple[Finding, ...]:
+    """Check a store from end to end; whatever is wrong with it becomes a finding."""
+    try:
+        with _reading(path):
+            found = [Finding("schema", ok=True, detail=f"version {len(MIGRATIONS)}")]
+    except StoreError as error:
+        return (Finding("schema", ok=False, detail=str(error), remedy=error.hint), _ownership(path))
+    checks: tuple[tuple[str, str, Callable[[apsw.Connection], Iterator[str]]], ...] = (
+        ("integrity", "restore the file from a copy", _integrity),
+        ("foreign keys", "restore the file from a copy", _foreign_keys),
+        ("numbering", "restore the file from a copy, or delete the sessions that are named", _numbering),
+        ("projections", "restore the file from a copy, or delete the sessions that are named", _projections),
+    )
+    for name, remedy, check in checks:
+        try:
+            with _reading(path) as db:
+                found.append(_finding(name, remedy, list(check(db))))
+        except StoreError as error:
+            found.append(Finding(name, ok=False, detail=str(error), remedy=error.hint or remedy))
+    return (*found, _ownership(path))
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[apsw.Connection]:
+    """Read a store from outside, with errors of ours."""
+    with closing(connect_reader(path)) as db, translated("read"):
+        yield db
+
+
+def _status(opened: int, running: int, waits: int) -> str:
+    """Derive the status of a session from its turns."""
+    if running:
+        return "waiting" if waits else "running"
+    return "queued" if opened else "idle"
+
+
+def _is_alive(process: str) -> bool:
+    """Say whether a process of this number lives on this machine; True if that cannot be known."""
+    try:
+        os.kill(int(process), 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except (OSError, ValueError):
+        return True
+    return True
+
+
+def _ownership(path: Path) -> Finding:
+    """Say who owns the store, which is never a fault."""
+    owner = owner_of(path)
+    return Finding("owner", ok=True, detail=f"owned by {owner}" if owner else "owned by no process")
+
+
+def _finding(name: str, remedy: str, faults: list[str]) -> Finding:
+    """Sum up the faults of one kind."""
+    if not faults:
+        return Finding(name, ok=True, detail="ok")
+    more = len(faults) - NAMED_MAX
+    detail = "; ".join(faults[:NAMED_MAX]) + (f"; and {more} more" if more > 0 else "")
+    return Finding(name, ok=False, detail=detail, remedy=remedy)
+
+
+def _integrity(db: apsw.Connection) -> Iterator[str]:
+    """Have SQLite check its pages and indexes."""
+    for (answer,) in db.execute(f"PRAGMA integrity_check({NAMED_MAX})"):
+        if answer != "ok":
+            yield str(answer)
+
+
+def _foreign_keys(db: apsw.Connection) -> Iterator[str]:
+    """Have SQLite look for rows without their parent."""
+    for table, row, parent, _ in db.execute("PRAGMA foreign_key_check"):
+        yield f"row {row} of {table} has no {parent}"
+
+
+def _numbering(db: apsw.Connection) -> Iterator[str]:
+    """Look for sessions whose events are not numbered 1 to their last without a gap."""
+    numbered = """
+        SELECT chat_id, session.seq, count(event.seq), coalesce(min(event.seq), 0), coalesce(max(event.seq), 0)
+        FROM session LEFT JOIN event USING (chat) GROUP BY session.chat ORDER BY chat_id
+    """
+    for chat_id, seq, count, first, last in db.execute(numbered):
+        if (count, first, last) != (seq, 1, seq):
+            yield f"{chat_id} is at event {seq} and has {count} events, {first} to {last}"
+
+
+def _projections(db: apsw.Connection) -> Iterator[str]:
+    """Look for sessions whose rows are not what their events come to."""
+    chat_ids = [ChatId(str(row[0])) for row in db.execute("SELECT chat_id FROM session ORDER BY chat_id")]
+    for chat_id in chat_ids:
+        with snapshot(db):
+            fault = _contradiction(db, chat_id)
+        if fault:
+            yield f"{chat_id}: {fault}"
+
+
+def _contradiction(db: apsw.Connection, chat_id: ChatId) -> str:
+    """Fold the events of one session and say where its rows differ first; empty if they do not."""
+    row = db.execute("SELECT chat, seq, turns, state FROM session WHERE chat_id=?", (chat_id,)).fetchone()
+    if row is None:
+        return ""  # it was deleted a moment ago
+    chat, session = row[0], row[1:]
+    state, transcript, turns = SessionState(chat_id), Transcript(), dict[int, TurnRow]()
+    try:
+        for event in _events(db, chat, chat_id):
+            if event.seq != state.seq + 1:
+                return f"event {state.seq + 1} is missing"
+            state = evolve(state, event.body)
+            transcript.add(event)
+            _add_turn(turns, event)
+        messages = _shown(transcript.messages())
+    except (ActorsError, LookupError, StopIteration) as error:
+        return f"no fold of its events goes beyond {state.seq} ({type(error).__name__})"
+    if session != (state.seq, state.turns, state.saved):
+        return f"the row says event {session[0]} of {session[1]} turns, the events {state.seq} of {state.turns}"
+    stored_turns = {row[0]: TurnRow(*row) for row in db.execute(_TURNS, (chat,))}
+    for turn in sorted(stored_turns.keys() | turns.keys()):
+        if stored_turns.get(turn) != turns.get(turn):
+            return f"turn {turn} is not what its events come to"
+    if _open_work(db, chat) != _open_work_of(state):
+        return "what is open in the running turn is not what its events come to"
+    stored = _stored_messages(db, chat, turns)
+    differing = sorted(key for key in stored.keys() | messages.keys() if stored.get(key) != messages.get(key))
+    return f"message {differing[0]} is not what its events come to" if differing else ""
+
+
+def _events(db: apsw.Connection, chat: int, chat_id: ChatId) -> Iterator[Event]:
+    """Read all events of a session, one at a time."""
+    rows = db.execute("SELECT seq, epoch, at_s, version, body FROM event WHERE chat=? ORDER BY seq", (chat,))
+    for seq, epoch, at_s, version, body in rows:
+        yield Event(chat_id, seq, epoch, at_s, decode_body(body, version))
+
+
+def _add_turn(turns: dict[int, TurnRow], event: Event) -> None:
+    """Apply an event to the rows of turns."""
+    body = event.body
+    match body:
+        case MessageAccepted():
+            turns[body.turn] = TurnRow(body.turn, TurnStatus.QUEUED.value, 0, event.seq)
+        case TurnStarted():
+            turns[body.turn] = attrs.evolve(turns[body.turn], status="running", attempt=body.attempt)
+        case AttemptInterrupted():
+            turns[body.turn] = attrs.evolve(turns[body.turn], status="queued", attempt=body.attempt)
+        case TurnEnded():
+            turns[body.turn] = attrs.evolve(
+                turns[body.turn],
+                status=body.status.value,
+                attempt=body.attempt,
+                ended_seq=event.seq,
+                reason=body.reason,
+                error=body.error,
+            )
+        case _:
+            pass
+
+
+def _open_work(db: apsw.Connection, chat: int) -> list[tuple[str, int]]:
+    """Read which tool calls and prompts the rows say are open."""
+    statement = """
+        SELECT 'call', call FROM tool_call WHERE chat=?1 AND status='running'
+        UNION ALL SELECT 'prompt', prompt FROM prompt WHERE chat=?1 AND status='open'
+    """
+    return sorted((str(kind), int(number)) for kind, number in db.execute(statement, (chat,)))
+
+
+def _open_work_of(state: SessionState) -> list[tuple[str, int]]:
+    """Say which tool calls and prompts the events left open."""
+    running = state.running
+    if running is None:
+        return []
+    calls = [("call", call.call) for call in running.calls]
+    return sorted(calls + [("prompt", prompt.prompt) for prompt in running.prompts])
+
+
+_Shape = tuple[int, int, int, str, tuple[tuple[str, str, int], ...]]
+"""Turn, attempt, number of the first event, role, and of every part its kind, status and length."""
+
+
+def _shown(messages: tuple[Message, ...]) -> dict[str, _Shape]:
+    """Take of messages what rows can say about them."""
+    shapes: dict[str, _Shape] = {}
+    for message in messages:
+        parts = tuple(
+            # The row of a result says that its text is complete; how the call ended is said by the row of the call.
+            (part.kind, "complete" if part.kind == "tool_result" else part.status, len(part.text))
+            for part in message.parts
+        )
+        shapes[message.message_id] = (message.turn, message.attempt, message.seq, message.role, parts)
+    return shapes
+
+
+def _stored_messages(db: apsw.Connection, chat: int, turns: dict[int, TurnRow]) -> dict[str, _Shape]:
+    """Read the messages that the rows say a transcript has, those of attempts that were set aside left out."""
+    shapes: dict[str, _Shape] = {}
+    for turn, attempt, seq, role, message_id, kind, status, characters in db.execute(_MESSAGES, (chat,)):
+        row = turns.get(turn)
+        current = 0 if row is None or row.status == TurnStatus.QUEUED.value else row.attempt
+        if attempt not in {0, current}:
+            continue
+        before = shapes.get(message_id, (turn, attempt, seq, role, ()))
+        parts = before[4] if kind is None else (*before[4], (kind, status, characters))
+        shapes[message_id] = (turn, attempt, seq, role, parts)
+    return shapes

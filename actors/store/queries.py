@@ -1,0 +1,231 @@
+"""What can be asked of a store file: rows back to values, on any connection that can read.
+
+Each question is several statements, so whoever asks holds a transaction open around it. Rows that contradict each other
+raise StoreCorruptError with the id of their session; other sessions are not looked at.
+"""
+
+from collections.abc import Iterator
+from typing import Final, NoReturn
+
+import apsw
+
+from actors.core.codec import decode_body
+from actors.core.events import Event, EventBody, MessageAccepted, PromptOpened
+from actors.core.ids import ChatId
+from actors.core.lifecycle import TurnStatus
+from actors.core.session import OpenCall, OpenPart, OpenPrompt, QueuedTurn, RunningTurn, SessionState
+from actors.core.transcript import Message, Transcript
+from actors.errors import StoreCorruptError
+from actors.ports import Found, Opened, Page
+
+EVENTS_IN_PAGE: Final = 1000
+END: Final = 1 << 62
+"""Beyond every number of a turn or an event."""
+
+
+def opening(db: apsw.Connection, epoch: int) -> Opened:
+    """Read what a runtime must know of a store before it takes anything; sessions in the order of their creation."""
+    chats = frozenset(_chat_ids(db, "SELECT chat_id FROM session"))
+    tombstones = frozenset(_chat_ids(db, "SELECT chat_id FROM tombstone"))
+    unfinished = (
+        "SELECT chat_id FROM session WHERE chat IN (SELECT chat FROM turn WHERE ended_seq IS NULL) ORDER BY chat"
+    )
+    return Opened(epoch, chats, tombstones, tuple(_chat_ids(db, unfinished)))
+
+
+def sessions(db: apsw.Connection, after: str, rows_max: int) -> tuple[ChatId, ...]:
+    """Read the ids of sessions in order, after one of them."""
+    return tuple(
+        _chat_ids(db, "SELECT chat_id FROM session WHERE chat_id > ? ORDER BY chat_id LIMIT ?", after, rows_max)
+    )
+
+
+def load(db: apsw.Connection, chat_id: ChatId) -> SessionState | None:
+    """Read what is open in a session."""
+    row = db.execute("SELECT chat, seq, turns, state FROM session WHERE chat_id=?", (chat_id,)).fetchone()
+    if row is None:
+        return None
+    chat, seq, turns, saved = row
+    last = db.execute("SELECT max(seq) FROM event WHERE chat=?", (chat,)).get or 0
+    if last != seq:
+        _corrupt(chat_id, f"the session ends at {seq}, its journal at {last}")
+    running: RunningTurn | None = None
+    queued: list[QueuedTurn] = []
+    unfinished = db.execute(
+        "SELECT turn, status, attempt, accepted_seq FROM turn WHERE chat=? AND ended_seq IS NULL ORDER BY turn",
+        (chat,),
+    )
+    for turn, status, attempt, accepted_seq in unfinished:
+        body = _body_at(db, chat, accepted_seq, chat_id)
+        if not isinstance(body, MessageAccepted) or body.turn != turn:
+            _corrupt(chat_id, f"turn {turn} points to an event that does not accept it")
+        waits = status == TurnStatus.QUEUED.value
+        if not waits and running is not None:
+            _corrupt(chat_id, f"turns {running.turn} and {turn} both run")
+        begun_before = attempt if waits else attempt - 1
+        item = QueuedTurn(turn, body.message_id, body.text, body.sender, body.deadline_s, begun_before, accepted_seq)
+        if waits:
+            queued.append(item)
+        else:
+            running = _running(db, chat, item, attempt, chat_id)
+    return SessionState(chat_id, seq, turns, running, tuple(queued), saved)
+
+
+def find(db: apsw.Connection, chat_id: ChatId, message_id: str) -> Found | None:
+    """Read what became of the message with a key."""
+    row = db.execute(
+        "SELECT turn.turn, turn.accepted_seq, turn.status, turn.reason, turn.error"
+        " FROM session JOIN message USING (chat) JOIN turn USING (chat, turn)"
+        " WHERE chat_id=? AND message_id=? AND position=-1",
+        (chat_id, message_id),
+    ).fetchone()
+    return None if row is None else Found(*row)
+
+
+def events(db: apsw.Connection, chat_id: ChatId, after: int, rows_max: int) -> tuple[Event, ...]:
+    """Read events of a session."""
+    chat = _chat(db, chat_id)
+    return () if chat is None else stored(db, chat, max(after, 0), rows_max, chat_id)
+
+
+def messages(db: apsw.Connection, chat_id: ChatId, before_turn: int | None, rows_max: int) -> Page:
+    """Read whole ended turns, newest first, until the page is full; fold their events into messages."""
+    chat = _chat(db, chat_id)
+    if chat is None:
+        return Page((), None)
+    before = END if before_turn is None else min(before_turn, END)
+    turns = db.execute(
+        "SELECT turn, accepted_seq, ended_seq, (SELECT count(*) FROM message"
+        " WHERE message.chat=turn.chat AND message.turn=turn.turn AND message.attempt IN (0, turn.attempt)"
+        ") FROM turn WHERE chat=? AND turn<? AND ended_seq IS NOT NULL ORDER BY turn DESC LIMIT ?",
+        (chat, before, rows_max),
+    )
+    taken: dict[int, tuple[int, int]] = {}
+    rows = 0
+    whole = True
+    for turn, accepted_seq, ended_seq, made in turns:
+        rows += made
+        if taken and rows > rows_max:
+            whole = False
+            break
+        taken[turn] = (accepted_seq, ended_seq)
+    whole = whole and len(taken) < rows_max
+    seeds = _seeds(db, chat, chat_id) if whole and before > 0 else ()
+    later = _messages(db, chat, taken, chat_id) if taken else ()
+    return Page((*seeds, *later), None if whole else min(taken, default=0))
+
+
+def stored(db: apsw.Connection, chat: int, after: int, rows_max: int, chat_id: ChatId) -> tuple[Event, ...]:
+    """Read events of a session by its key; a gap in their numbers is an error."""
+    found: list[Event] = []
+    for seq, epoch, at_s, version, body in db.execute(
+        "SELECT seq, epoch, at_s, version, body FROM event WHERE chat=? AND seq>? ORDER BY seq LIMIT ?",
+        (chat, after, rows_max),
+    ):
+        if seq != after + len(found) + 1:
+            _corrupt(chat_id, f"event {after + len(found) + 1} is missing")
+        try:
+            decoded = decode_body(body, version)
+        except StoreCorruptError as error:
+            message = f"event {seq} cannot be read: {error}"
+            raise StoreCorruptError(message, chat_id=chat_id) from error
+        found.append(Event(chat_id, seq, epoch, at_s, decoded))
+    return tuple(found)
+
+
+def _corrupt(chat_id: ChatId, message: str) -> NoReturn:
+    """Say that the rows of one session contradict each other."""
+    raise StoreCorruptError(message, chat_id=chat_id, hint="run `actors doctor` on the store")
+
+
+def _chat(db: apsw.Connection, chat_id: ChatId) -> int | None:
+    """Find the key of a session."""
+    row = db.execute("SELECT chat FROM session WHERE chat_id=?", (chat_id,)).fetchone()
+    return None if row is None else row[0]
+
+
+def _chat_ids(db: apsw.Connection, statement: str, *values: str | int) -> Iterator[ChatId]:
+    """Read ids of sessions."""
+    return (ChatId(chat_id) for (chat_id,) in db.execute(statement, values))
+
+
+def _running(db: apsw.Connection, chat: int, queued: QueuedTurn, attempt: int, chat_id: ChatId) -> RunningTurn:
+    """Read what the running attempt has on disk."""
+    key = (chat, queued.turn, attempt)
+    part = db.execute(
+        "SELECT position, part, kind, characters FROM part"
+        " WHERE chat=? AND turn=? AND attempt=? AND status='streaming'",
+        key,
+    ).fetchone()
+    messages_total = db.execute(
+        "SELECT coalesce(max(position), -1) + 1 FROM message WHERE chat=? AND turn=? AND attempt=?", key
+    ).get
+    calls = "SELECT call, call_id, name, status FROM tool_call WHERE chat=? AND turn=? AND attempt=? ORDER BY call"
+    called = list(db.execute(calls, key))
+    prompts = "SELECT opened_seq, status FROM prompt WHERE chat=? AND turn=? AND attempt=? ORDER BY prompt"
+    asked = list(db.execute(prompts, key))
+    return RunningTurn(
+        queued,
+        attempt,
+        messages_total,
+        None if part is None else OpenPart(*part),
+        tuple(OpenCall(call, call_id, name) for call, call_id, name, status in called if status == "running"),
+        len(called),
+        tuple(_open_prompt(db, chat, seq, chat_id) for seq, status in asked if status == "open"),
+        len(asked),
+    )
+
+
+def _open_prompt(db: apsw.Connection, chat: int, seq: int, chat_id: ChatId) -> OpenPrompt:
+    """Read a question that nobody has answered."""
+    body = _body_at(db, chat, seq, chat_id)
+    if not isinstance(body, PromptOpened):
+        _corrupt(chat_id, f"a prompt points to event {seq}, which does not open it")
+    return OpenPrompt(body.prompt, body.type, body.question, body.choices)
+
+
+def _body_at(db: apsw.Connection, chat: int, seq: int, chat_id: ChatId) -> EventBody:
+    """Read one event body."""
+    found = stored(db, chat, seq - 1, 1, chat_id)
+    if not found:
+        _corrupt(chat_id, f"event {seq} is missing")
+    return found[0].body
+
+
+def _seeds(db: apsw.Connection, chat: int, chat_id: ChatId) -> tuple[Message, ...]:
+    """Fold what stands before the first turn into messages."""
+    first = db.execute("SELECT accepted_seq FROM turn WHERE chat=? ORDER BY turn LIMIT 1", (chat,)).get
+    last = db.execute("SELECT max(seq) FROM event WHERE chat=?", (chat,)).get if first is None else first - 1
+    transcript = Transcript()
+    for event in _between(db, chat, 0, last or 0, chat_id):
+        transcript.add(event)
+    return transcript.messages()
+
+
+def _messages(
+    db: apsw.Connection, chat: int, turns: dict[int, tuple[int, int]], chat_id: ChatId
+) -> tuple[Message, ...]:
+    """Fold the events of some ended turns, from the first that was accepted to the last that ended, into messages."""
+    transcript = Transcript()
+    first = min(accepted_seq for accepted_seq, _ in turns.values())
+    last = max(ended_seq for _, ended_seq in turns.values())
+    for event in _between(db, chat, first - 1, last, chat_id):
+        if getattr(event.body, "turn", None) in turns:
+            transcript.add(event)
+    try:
+        ended = transcript.ended()
+    except (KeyError, IndexError):
+        _corrupt(chat_id, f"the events of turns {min(turns)} to {max(turns)} do not follow each other")
+    if {message.turn for message in ended} != set(turns):
+        _corrupt(chat_id, f"a turn of {min(turns)} to {max(turns)} has no end among its events")
+    return tuple(sorted(ended, key=lambda message: message.turn))
+
+
+def _between(db: apsw.Connection, chat: int, after: int, last: int, chat_id: ChatId) -> Iterator[Event]:
+    """Read the events after one number up to another, in pages."""
+    while after < last:
+        page = stored(db, chat, after, min(EVENTS_IN_PAGE, last - after), chat_id)
+        if not page:
+            _corrupt(chat_id, f"event {after + 1} is missing")
+        yield from page
+        after = page[-1].seq

@@ -1,0 +1,339 @@
+"""A session played step by step: what the shell does around the core, without tasks, time or a disk.
+
+A step is data, so a test can write a play down or have hypothesis draw one. A step that does not fit (an answer without
+a question) is played all the same, as far as there is something to ask of the core: refusals are part of the play.
+"""
+
+from collections.abc import Iterable
+from typing import Literal, assert_never
+
+import attrs
+from hypothesis import strategies as st
+from typing_extensions import override
+
+from actors.core.commands import Accept, Answer, Ask, Begin, Cancel, Command, Create, Emit, Finish, Recover
+from actors.core.draft import Draft, TextKey
+from actors.core.effects import Refusal, StartTurn
+from actors.core.events import Event, EventBody
+from actors.core.ids import ChatId
+from actors.core.lifecycle import PartStatus, ToolStatus, TurnStatus
+from actors.core.limits import Limits
+from actors.core.session import Decision, Policy, SessionState, decide, evolve
+from actors.core.transcript import Transcript
+
+CHAT: ChatId = ChatId("live:42")
+START_S = 1000.0
+QUEUE_TURNS_MAX = 3
+
+Kind = Literal["text", "thinking"]
+FinishStatus = Literal[TurnStatus.COMPLETED, TurnStatus.FAILED, TurnStatus.CANCELLED, TurnStatus.INTERRUPTED]
+
+
+@attrs.frozen
+class Send:
+    """A person sends a message, which expires ``patience_s`` from now if it has not begun."""
+
+    patience_s: float | None = None
+
+
+@attrs.frozen
+class Withdraw:
+    """A person cancels a turn, counted back from the newest."""
+
+    back: int
+
+
+@attrs.frozen
+class Say:
+    """The agent says something; nothing is handed to the journal yet."""
+
+    kind: Kind
+    text: str
+
+
+@attrs.frozen
+class Checkpoint:
+    """What was said goes to the journal."""
+
+
+@attrs.frozen
+class Call:
+    """The agent calls tools, several at once; their ids may repeat."""
+
+    call_ids: tuple[str, ...]
+
+
+@attrs.frozen
+class Return:
+    """One of the open calls gets its outcome."""
+
+    pick: int
+    ok: bool
+
+
+@attrs.frozen
+class Question:
+    """The agent asks a person."""
+
+    choices: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class Reply:
+    """A person answers one of the open prompts, or one that is not open if there is none."""
+
+    pick: int
+    answer: str
+
+
+@attrs.frozen
+class End:
+    """The agent's task ends."""
+
+    status: FinishStatus
+    state: str | None = None
+    begin_next: bool = True
+
+
+@attrs.frozen
+class Die:
+    """The process ends and comes again: what was not handed to the journal is lost."""
+
+    retry: bool
+    attempts_max: int = 2
+
+
+@attrs.frozen
+class Start:
+    """The next turn is begun, if there is one."""
+
+
+@attrs.frozen
+class Pass:
+    """Time passes."""
+
+    seconds: float
+
+
+@attrs.frozen
+class Late:
+    """An attempt that is over still wants something written."""
+
+
+Step = Send | Withdraw | Say | Checkpoint | Call | Return | Question | Reply | End | Die | Start | Pass | Late
+
+
+@attrs.frozen
+class Taken:
+    """One command with the states before and after, and what was decided."""
+
+    before: SessionState
+    command: Command
+    now_s: float
+    outcome: Decision | Refusal
+    after: SessionState
+
+
+@attrs.frozen
+class Shown:
+    """One signal: a piece of text and its place."""
+
+    key: TextKey
+    offset: int
+    text: str
+
+
+@attrs.define(repr=False)
+class Play:
+    """A session, everything that happened to it, and the draft of the attempt that runs."""
+
+    policy: Policy = attrs.Factory(lambda: Policy(Limits(queue_turns_max=QUEUE_TURNS_MAX)))
+    state: SessionState = attrs.Factory(lambda: SessionState(CHAT))
+    now_s: float = START_S
+    events: list[Event] = attrs.Factory(list)
+    taken: list[Taken] = attrs.Factory(list)
+    shown: list[Shown] = attrs.Factory(list)
+    draft: Draft | None = None
+    pending: list[EventBody] = attrs.Factory(list)
+    steps: list[Step] = attrs.Factory(list)
+
+    def __attrs_post_init__(self) -> None:
+        """Create the session."""
+        if not self.state.seq:
+            self.ask_core(Create())
+
+    @override
+    def __repr__(self) -> str:
+        """Show the steps, from which the play can be played again."""
+        return f"Play().play({self.steps})"
+
+    @property
+    def bodies(self) -> list[EventBody]:
+        """The bodies of all events, in order."""
+        return [event.body for event in self.events]
+
+    @property
+    def transcript(self) -> Transcript:
+        """The transcript of everything so far, folded anew."""
+        transcript = Transcript()
+        for event in self.events:
+            transcript.add(event)
+        return transcript
+
+    def ask_core(self, command: Command) -> Decision | Refusal:
+        """Have a command decided, and take over what it comes to."""
+        before = self.state
+        outcome = decide(before, command, self.policy, self.now_s)
+        if isinstance(outcome, Decision):
+            for body in outcome.bodies:
+                self.state = evolve(self.state, body)
+                self.events.append(Event(CHAT, len(self.events) + 1, 1, self.now_s, body))
+            for effect in outcome.effects:
+                if isinstance(effect, StartTurn):
+                    self.draft = Draft(effect.turn, effect.attempt)
+        self.taken.append(Taken(before, command, self.now_s, outcome, self.state))
+        return outcome
+
+    def play(self, steps: Iterable[Step]) -> "Play":
+        """Play all steps, and return the play."""
+        for step in steps:
+            self.step(step)
+        return self
+
+    def step(self, step: Step) -> None:
+        """Play one step."""
+        self.steps.append(step)
+        match step:
+            case Send():
+                deadline_s = None if step.patience_s is None else self.now_s + step.patience_s
+                self.ask_core(Accept(f"m{len(self.taken)}", "hello", "", deadline_s))
+            case Withdraw():
+                self.ask_core(Cancel(self.state.turns - step.back))
+            case Reply():
+                running = self.state.running
+                prompts = () if running is None else running.prompts
+                prompt = prompts[step.pick % len(prompts)].prompt if prompts else step.pick
+                self.ask_core(Answer(self.state.turns if running is None else running.turn, prompt, step.answer))
+            case Start():
+                self.ask_core(Begin())
+            case Pass():
+                self.now_s += step.seconds
+            case Late():
+                self._late()
+            case Die():
+                self.draft = None
+                self.pending.clear()
+                self.ask_core(Recover(step.retry, step.attempts_max))
+            case Say() | Checkpoint() | Call() | Return() | Question() | End():
+                if self.draft is not None:
+                    self._agent(self.draft, step)
+            case _:
+                assert_never(step)
+
+    def _agent(self, draft: Draft, step: Say | Checkpoint | Call | Return | Question | End) -> None:
+        """Play a step of the agent that runs."""
+        running = self.state.running
+        assert running is not None, "there is a draft for as long as a turn runs"
+        turn, attempt, pending = running.turn, running.attempt, self.pending
+        match step:
+            case Say():
+                key, offset = draft.write(step.kind, step.text, pending)
+                self.shown.append(Shown(key, offset, step.text))
+            case Checkpoint():
+                draft.checkpoint(pending)
+                self.ask_core(Emit(turn, attempt, self._take()))
+            case Call():
+                for call_id in step.call_ids:
+                    draft.call(call_id, "find", "{}", pending)
+                self.ask_core(Emit(turn, attempt, self._take()))
+            case Return():
+                if running.calls:
+                    call = running.calls[step.pick % len(running.calls)].call
+                    draft.result(call, ToolStatus.OK if step.ok else ToolStatus.ERROR, "found", pending)
+                    self.ask_core(Emit(turn, attempt, self._take()))
+            case Question():
+                draft.close(PartStatus.COMPLETE, pending)
+                kind = "choice" if step.choices else "text"
+                self.ask_core(Ask(turn, attempt, kind, "Which?", step.choices, self._take()))
+            case End():
+                completed = step.status is TurnStatus.COMPLETED
+                draft.close(PartStatus.COMPLETE if completed else PartStatus.CUT, pending)
+                state = step.state if completed else None
+                self.draft = None
+                last_words = self._take()
+                self.ask_core(Finish(turn, attempt, step.status, last_words, state, begin_next=step.begin_next))
+            case _:
+                assert_never(step)
+
+    def _take(self) -> tuple[EventBody, ...]:
+        """Take what waits to be written."""
+        bodies = tuple(self.pending)
+        self.pending.clear()
+        return bodies
+
+    def _late(self) -> None:
+        """Ask for what only the running attempt may ask, in the name of others."""
+        running = self.state.running
+        turn, attempt = (self.state.turns, 1) if running is None else (running.turn, running.attempt + 1)
+        self.ask_core(Emit(turn, attempt, ()))
+        self.ask_core(Ask(turn, attempt, "text", "Which?", (), ()))
+        self.ask_core(Finish(turn + 1, attempt, TurnStatus.COMPLETED))
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6)
+CALL_IDS = st.sampled_from(["", "call_0", "call_1", "a"])
+FINISHES: tuple[FinishStatus, ...] = (
+    TurnStatus.COMPLETED,
+    TurnStatus.FAILED,
+    TurnStatus.CANCELLED,
+    TurnStatus.INTERRUPTED,
+)
+
+_AGENT_STEPS: st.SearchStrategy[Step] = st.one_of(
+    st.builds(Say, st.sampled_from(["text", "thinking"]), TEXTS),
+    st.builds(Checkpoint),
+    st.builds(Call, st.lists(CALL_IDS, min_size=1, max_size=3).map(tuple)),
+    st.builds(Return, st.integers(0, 3), st.booleans()),
+    st.builds(Question, st.sampled_from([(), ("yes", "no")])),
+)
+_REPLIES = st.builds(Reply, st.integers(0, 2), st.sampled_from(["yes", "yes", "perhaps"]))
+_SENDS = st.builds(Send, st.sampled_from([None, None, 0.0, 5.0]))
+_ENDS = st.builds(
+    End, st.sampled_from(FINISHES), st.sampled_from([None, "null", "{}"]), st.sampled_from([True, True, False])
+)
+_DEATHS = st.builds(Die, st.booleans(), st.integers(1, 3))
+_STEPS: st.SearchStrategy[Step] = st.one_of(
+    _AGENT_STEPS,
+    _SENDS,
+    _ENDS,
+    _DEATHS,
+    st.builds(Withdraw, st.integers(-1, 2)),
+    _REPLIES,
+    st.builds(Start),
+    st.builds(Pass, st.sampled_from([1.0, 10.0])),
+    st.builds(Late),
+)
+
+SPEECHES: st.SearchStrategy[list[Step]] = st.lists(_AGENT_STEPS, min_size=2, max_size=12)
+"""What an agent does in one go."""
+
+_SCENES: st.SearchStrategy[list[Step]] = st.one_of(
+    _STEPS.map(lambda step: [step]),
+    SPEECHES,
+    st.lists(_SENDS, min_size=2, max_size=5),
+    st.just([Send(5.0), Send(), Pass(10.0), Start()]),
+    st.builds(lambda speech, reply, end: [*speech, reply, end], SPEECHES, _REPLIES, _ENDS),
+    _ENDS.map(lambda step: [step]),
+    _DEATHS.map(lambda step: [step, Start()]),
+)
+
+
+def plays() -> st.SearchStrategy[Play]:
+    """Draw plays of anything that can come to a session, several turns long."""
+    scenes = st.lists(_SCENES, min_size=6, max_size=16)
+    return scenes.map(lambda drawn: Play().play([Send(), *(step for scene in drawn for step in scene)]))
+
+
+def speeches() -> st.SearchStrategy[Play]:
+    """Draw plays in which an agent speaks and nothing interrupts it; it has not ended."""
+    return SPEECHES.map(lambda drawn: Play().play([Send(), *drawn]))

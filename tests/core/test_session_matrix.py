@@ -1,0 +1,308 @@
+"""Every command in every state, and every event in every state: what each comes to."""
+
+from typing import get_args
+
+import attrs
+import pytest
+
+from actors.core.commands import Accept, Answer, Ask, Begin, Cancel, Command, Create, Emit, Finish, Recover, Seed
+from actors.core.effects import Refusal
+from actors.core.events import (
+    AttemptInterrupted,
+    EventBody,
+    MessageAccepted,
+    MessageAdded,
+    PromptAnswered,
+    PromptClosed,
+    PromptOpened,
+    SeedPart,
+    SessionCreated,
+    StateSaved,
+    TextAppended,
+    ToolCalled,
+    ToolEnded,
+    TurnEnded,
+    TurnStarted,
+)
+from actors.core.lifecycle import PartStatus, ToolStatus, TurnStatus
+from actors.core.limits import Limits
+from actors.core.session import (
+    OpenCall,
+    OpenPart,
+    OpenPrompt,
+    Policy,
+    QueuedTurn,
+    RunningTurn,
+    SessionState,
+    decide,
+    evolve,
+    fold,
+)
+from tests.core.bodies import KINDS
+from tests.core.play import CHAT
+
+NOW_S = 1000.0
+FIRST = QueuedTurn(1, "m1", "hello", seq=2)
+SECOND = QueuedTurn(2, "m2", "and?", seq=4)
+IDLE = SessionState(CHAT, seq=8)
+RUNNING = attrs.evolve(IDLE, turns=1, running=RunningTurn(FIRST, 1))
+
+
+def running(**fields: object) -> SessionState:
+    """Make a state in which turn 1 runs, with something open."""
+    return attrs.evolve(RUNNING, running=RunningTurn(FIRST, 1, messages=1, **fields))  # type: ignore[arg-type]
+
+
+STATES: dict[str, SessionState] = {
+    "idle": IDLE,
+    "queued": attrs.evolve(IDLE, turns=1, queue=(FIRST,)),
+    "running": RUNNING,
+    "crowded": attrs.evolve(RUNNING, turns=2, queue=(SECOND,)),
+    "growing": running(part=OpenPart(0, 0, "thinking", 5)),
+    "calling": running(calls=(OpenCall(0, "a", "find"), OpenCall(1, "a", "find")), calls_total=2),
+    "asking": running(prompts=(OpenPrompt(0, "choice", "Which?", ("yes", "no")),), prompts_total=1),
+}
+"""Every kind of state, by what is open in it; what is read back after a crash is one of these too."""
+
+HELLO = Accept("m9", "hello")
+SAID = TextAppended(1, 1, 0, 0, "text", 0, "Hi", PartStatus.STREAMING)
+
+COMMANDS: dict[str, Command] = {
+    "create": Create((Seed("s1", "system", (SeedPart("text", "Be brief."),)),)),
+    "accept": HELLO,
+    "accept too late": Accept("m9", "hello", deadline_s=NOW_S),
+    "begin": Begin(),
+    "emit": Emit(1, 1, (SAID,)),
+    "emit of another attempt": Emit(1, 2, (SAID,)),
+    "emit of another turn": Emit(2, 1, (SAID,)),
+    "ask": Ask(1, 1, "text", "Why?", (), (SAID,)),
+    "ask of another attempt": Ask(1, 2, "text", "Why?", (), ()),
+    "answer": Answer(1, 0, "yes"),
+    "answer none of the choices": Answer(1, 0, "perhaps"),
+    "answer another prompt": Answer(1, 1, "yes"),
+    "answer another turn": Answer(2, 0, "yes"),
+    "cancel the first": Cancel(1),
+    "cancel the second": Cancel(2),
+    "complete": Finish(1, 1, TurnStatus.COMPLETED, state="{}"),
+    "fail": Finish(1, 1, TurnStatus.FAILED),
+    "finish as cancelled": Finish(1, 1, TurnStatus.CANCELLED),
+    "interrupt": Finish(1, 1, TurnStatus.INTERRUPTED, begin_next=False),
+    "finish another attempt": Finish(1, 2, TurnStatus.COMPLETED),
+    "recover": Recover(retry=False, attempts_max=3),
+    "recover and retry": Recover(retry=True, attempts_max=2),
+    "recover with no attempt left": Recover(retry=True, attempts_max=1),
+}
+
+
+def word(value: object) -> str:
+    """Name an event or an effect, with its status if it has one."""
+    name = type(value).__name__
+    status = getattr(value, "status", None)
+    return name if status is None else f"{name}:{status}"
+
+
+def outcome_of(state: SessionState, command: Command, policy: Policy) -> str:
+    """Write down what a command comes to: its events, its effects, and the status after them."""
+    outcome = decide(state, command, policy, NOW_S)
+    if isinstance(outcome, Refusal):
+        return f"refused: {outcome.reason}"
+    words = [*map(word, outcome.bodies), *(f"!{word(effect)}" for effect in outcome.effects)]
+    return " ".join([*words, f"= {fold(state, outcome.bodies).status}"])
+
+
+LATE = "refused: not_running"
+
+DECIDED: dict[str, tuple[str, ...]] = {
+    "create": (
+        "= idle",
+        "= queued",
+        "= running",
+        "= running",
+        "= running",
+        "= waiting",
+        "= waiting",
+    ),
+    "accept": (
+        "MessageAccepted TurnStarted !StartTurn = running",
+        "MessageAccepted = queued",
+        "MessageAccepted = running",
+        "MessageAccepted = running",
+        "MessageAccepted = running",
+        "MessageAccepted = waiting",
+        "MessageAccepted = waiting",
+    ),
+    "accept too late": ("refused: expired",) * 7,
+    "begin": (
+        "= idle",
+        "TurnStarted !StartTurn = running",
+        "= running",
+        "= running",
+        "= running",
+        "= waiting",
+        "= waiting",
+    ),
+    "emit": (
+        LATE,
+        LATE,
+        "TextAppended:streaming = running",
+        "TextAppended:streaming = running",
+        "TextAppended:streaming = running",
+        "TextAppended:streaming = waiting",
+        "TextAppended:streaming = waiting",
+    ),
+    "emit of another attempt": (LATE,) * 7,
+    "emit of another turn": (LATE,) * 7,
+    "ask": (
+        LATE,
+        LATE,
+        "TextAppended:streaming PromptOpened = waiting",
+        "TextAppended:streaming PromptOpened = waiting",
+        "TextAppended:streaming PromptOpened = waiting",
+        "TextAppended:streaming PromptOpened = waiting",
+        "TextAppended:streaming PromptOpened = waiting",
+    ),
+    "ask of another attempt": (LATE,) * 7,
+    "answer": (*(LATE,) * 6, "PromptAnswered !WakePrompt = running"),
+    "answer none of the choices": (*(LATE,) * 6, "refused: invalid_payload"),
+    "answer another prompt": (LATE,) * 7,
+    "answer another turn": (LATE,) * 7,
+    "cancel the first": (LATE, "TurnEnded:cancelled = idle", *(LATE,) * 5),
+    "cancel the second": (*(LATE,) * 3, "TurnEnded:cancelled = running", *(LATE,) * 3),
+    "complete": (
+        LATE,
+        LATE,
+        "StateSaved TurnEnded:completed = idle",
+        "StateSaved TurnEnded:completed TurnStarted !StartTurn = running",
+        "TextAppended:complete StateSaved TurnEnded:completed = idle",
+        "ToolEnded:cancelled ToolEnded:cancelled StateSaved TurnEnded:completed = idle",
+        "PromptClosed StateSaved TurnEnded:completed = idle",
+    ),
+    "fail": (
+        LATE,
+        LATE,
+        "TurnEnded:failed = idle",
+        "TurnEnded:failed TurnStarted !StartTurn = running",
+        "TextAppended:cut TurnEnded:failed = idle",
+        "ToolEnded:error ToolEnded:error TurnEnded:failed = idle",
+        "PromptClosed TurnEnded:failed = idle",
+    ),
+    "finish as cancelled": (
+        LATE,
+        LATE,
+        "TurnEnded:cancelled = idle",
+        "TurnEnded:cancelled TurnStarted !StartTurn = running",
+        "TextAppended:cut TurnEnded:cancelled = idle",
+        "ToolEnded:cancelled ToolEnded:cancelled TurnEnded:cancelled = idle",
+        "PromptClosed TurnEnded:cancelled = idle",
+    ),
+    "interrupt": (
+        LATE,
+        LATE,
+        "TurnEnded:interrupted = idle",
+        "TurnEnded:interrupted = queued",
+        "TextAppended:cut TurnEnded:interrupted = idle",
+        "ToolEnded:interrupted ToolEnded:interrupted TurnEnded:interrupted = idle",
+        "PromptClosed TurnEnded:interrupted = idle",
+    ),
+    "finish another attempt": (LATE,) * 7,
+    "recover": (
+        "= idle",
+        "= queued",
+        "TurnEnded:interrupted = idle",
+        "TurnEnded:interrupted = queued",
+        "TextAppended:cut TurnEnded:interrupted = idle",
+        "ToolEnded:interrupted ToolEnded:interrupted TurnEnded:interrupted = idle",
+        "PromptClosed TurnEnded:interrupted = idle",
+    ),
+    "recover and retry": (
+        "= idle",
+        "= queued",
+        "AttemptInterrupted = queued",
+        "AttemptInterrupted = queued",
+        "TextAppended:cut AttemptInterrupted = queued",
+        "ToolEnded:interrupted ToolEnded:interrupted AttemptInterrupted = queued",
+        "PromptClosed AttemptInterrupted = queued",
+    ),
+    "recover with no attempt left": (
+        "= idle",
+        "= queued",
+        "TurnEnded:interrupted = idle",
+        "TurnEnded:interrupted = queued",
+        "TextAppended:cut TurnEnded:interrupted = idle",
+        "ToolEnded:interrupted ToolEnded:interrupted TurnEnded:interrupted = idle",
+        "PromptClosed TurnEnded:interrupted = idle",
+    ),
+}
+"""What each command comes to, in the order of ``STATES``: events, !effects, = the status after them."""
+
+CELLS = [
+    (command, state, expected) for command, row in DECIDED.items() for state, expected in zip(STATES, row, strict=True)
+]
+
+REFUSED_WHEN_BUSY = ("MessageAccepted TurnStarted !StartTurn = running", *("refused: busy",) * 6)
+REFUSED_WHEN_FULL = (
+    "MessageAccepted TurnStarted !StartTurn = running",
+    "refused: queue_full",
+    "MessageAccepted = running",
+    "refused: queue_full",
+    "MessageAccepted = running",
+    "MessageAccepted = waiting",
+    "MessageAccepted = waiting",
+)
+
+EVOLVED: tuple[tuple[EventBody, str], ...] = (
+    (SessionCreated(), "idle queued running running running waiting waiting"),
+    (MessageAdded("s1", "system", ()), "idle queued running running running waiting waiting"),
+    (MessageAccepted("m3", 3, "hello"), "queued queued running running running waiting waiting"),
+    (TurnStarted(1, 1), "idle running running running running waiting waiting"),
+    (AttemptInterrupted(1, 1), "idle queued queued queued queued queued queued"),
+    (SAID, "idle queued running running running waiting waiting"),
+    (ToolCalled(1, 1, 0, 1, 2, "b", "find", "{}"), "idle queued waiting waiting waiting waiting waiting"),
+    (ToolEnded(1, 1, 1, 0, ToolStatus.OK, "found"), "idle queued running running running waiting waiting"),
+    (PromptOpened(1, 1, 1, "text", "Why?"), "idle queued waiting waiting waiting waiting waiting"),
+    (PromptAnswered(1, 0, "yes"), "idle queued running running running waiting running"),
+    (PromptClosed(1, 0), "idle queued running running running waiting running"),
+    (StateSaved(1, "{}"), "idle queued running running running waiting waiting"),
+    (TurnEnded(1, 1, TurnStatus.COMPLETED), "idle idle idle queued idle idle idle"),
+    (TurnEnded(2, 0, TurnStatus.CANCELLED), "idle queued running running running waiting waiting"),
+)
+"""The status after each event, in the order of ``STATES``; every event is counted everywhere."""
+
+
+def test_the_matrix_has_a_cell_for_every_command_in_every_state() -> None:
+    """A command or an event that is added must be given its row."""
+    assert list(DECIDED) == list(COMMANDS)
+    assert {type(command) for command in COMMANDS.values()} == set(get_args(Command))
+    assert {type(body) for body, _ in EVOLVED} == set(KINDS)
+
+
+@pytest.mark.parametrize(("command", "state", "expected"), CELLS)
+def test_a_command_comes_to_what_the_matrix_says(command: str, state: str, expected: str) -> None:
+    """Events, effects and the status after them, or the reason of a refusal."""
+    assert outcome_of(STATES[state], COMMANDS[command], Policy(Limits())) == expected
+
+
+@pytest.mark.parametrize(("state", "expected"), list(zip(STATES, REFUSED_WHEN_BUSY, strict=True)))
+def test_under_reject_a_message_is_refused_while_anything_is_open(state: str, expected: str) -> None:
+    """A turn that runs or waits to run makes the session busy."""
+    assert outcome_of(STATES[state], HELLO, Policy(Limits(), overlap="reject")) == expected
+
+
+@pytest.mark.parametrize(("state", "expected"), list(zip(STATES, REFUSED_WHEN_FULL, strict=True)))
+def test_a_message_is_refused_when_the_queue_is_full(state: str, expected: str) -> None:
+    """The turn that runs does not count, those that wait do."""
+    assert outcome_of(STATES[state], HELLO, Policy(Limits(queue_turns_max=1))) == expected
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize(("body", "expected"), EVOLVED, ids=lambda value: type(value).__name__)
+def test_an_event_makes_of_a_state_what_the_matrix_says(body: EventBody, expected: str, state: str) -> None:
+    """Every event is counted, also one that says nothing to this state."""
+    after = evolve(STATES[state], body)
+    assert after.seq == STATES[state].seq + 1
+    assert after.status == dict(zip(STATES, expected.split(), strict=True))[state]
+
+
+def test_a_session_is_created_once_with_its_seeds() -> None:
+    """The first ``Create`` brings the session and its seeds into being; the matrix shows that a second does nothing."""
+    assert outcome_of(SessionState(CHAT), COMMANDS["create"], Policy(Limits())) == "SessionCreated MessageAdded = idle"
