@@ -15,7 +15,7 @@ from actors.core.lifecycle import SessionPhase
 from actors.core.routing import Activate, Drop, View, route
 from actors.errors import AskTimeoutError, ConfigurationError, DeadlockError, RefusedError
 from actors.runtime.agent import Session
-from actors.runtime.mailbox import Letter, Reply, Request
+from actors.runtime.mailbox import Letter, Mailbox, Reply, Request
 from actors.runtime.ref import Accepted, Ref
 from actors.runtime.refusals import refused
 from actors.runtime.registry import Registry
@@ -37,6 +37,7 @@ class Router:
         self._supervisor = supervisor
         self._refs = registry.refs
         self._counts = services.accounts.counts
+        self._ask_s = services.limits.ask_s
         self._text_bytes_max = services.limits.message_bytes_max
         self._give_way_s = 0.0
         self.sent = 0
@@ -98,28 +99,33 @@ class Router:
         payload: object,
         *,
         timeout_s: float | None = None,
-        incarnation: int | None = None,
-        origin: Origin | None = None,
         session: Session | None = None,
     ) -> object:
         """Put a volatile message into a mailbox and wait for the reply, at most ``timeout_s`` seconds."""
         self.sent += 1
-        seconds = self._services.limits.ask_s if timeout_s is None else timeout_s
+        seconds = self._ask_s if timeout_s is None else timeout_s
         deadline_s = self._services.clock.now_s() + seconds
-        if session is not None:
-            origin = self._chained(session, chat_id)
-        ref, envelope = self._admit_volatile(chat_id, payload, deadline_s, incarnation, origin)
+        origin = None if session is None else self._chained(session, chat_id)
+        box = self._boxes.get(chat_id) if type(chat_id) is str else None
+        size = len(payload) if type(payload) is str and payload.isascii() else -1
+        if box is not None and 0 <= size <= self._text_bytes_max:
+            envelope = Envelope(chat_id, payload, size, deadline_s, None, origin)  # type: ignore[arg-type]  # a key of boxes
+        else:
+            ref, envelope = self._admit_volatile(chat_id, payload, deadline_s, None, origin)
+            box = ref.mailbox
         reply = Reply()
         request = Request(envelope, reply)
         with trio.CancelScope(deadline=deadline_s) as scope:
-            reason = await self._put(ref, request)
+            reason = box.put_nowait(request)
+            if reason is DropReason.MAILBOX_FULL:
+                reason = await self._put(box, request)
             if reason is not None:
                 raise self._dropped(chat_id, reason, "ask", envelope.size_bytes)
             try:
                 return await reply.wait()
             finally:
                 if not reply.done:
-                    ref.mailbox.withdraw(request)
+                    box.withdraw(request)
                     reply.set(None)
         assert scope.cancelled_caught, "the block above returns or raises"
         message = f"no reply within {seconds} s"
@@ -161,7 +167,7 @@ class Router:
         origin = None if message_id is None else _NO_ORIGIN
         content = Accept(key, text, sender, deadline_s)
         request = Request(Envelope(ref.chat_id, content, size + 64, None, None, origin), Reply())
-        reason = ref.mailbox.put_nowait(request) if overflow == "reject" else await self._put(ref, request)
+        reason = ref.mailbox.put_nowait(request) if overflow == "reject" else await self._put(ref.mailbox, request)
         if reason is not None:
             raise self._dropped(chat_id, reason, "accept", size)
         try:
@@ -250,19 +256,19 @@ class Router:
     async def _wait_for_room(self, ref: Ref, letter: Letter, deadline_s: float | None) -> DropReason | None:
         """Wait for room, at most until the deadline."""
         if deadline_s is None:
-            return await self._put(ref, letter)
+            return await self._put(ref.mailbox, letter)
         with trio.CancelScope(deadline=deadline_s):
-            return await self._put(ref, letter)
+            return await self._put(ref.mailbox, letter)
         self._counts.given_up -= 1  # it is refused as expired instead
         return DropReason.EXPIRED
 
-    async def _put(self, ref: Ref, letter: Letter) -> DropReason | None:
+    async def _put(self, box: Mailbox, letter: Letter) -> DropReason | None:
         """Put a letter into a mailbox, waiting for room; a sender that is cancelled meanwhile is counted."""
-        reason = ref.mailbox.put_nowait(letter)
+        reason = box.put_nowait(letter)
         if reason is not DropReason.MAILBOX_FULL:
             return reason
         try:
-            return await ref.mailbox.put(letter)
+            return await box.put(letter)
         except trio.Cancelled:
             self._counts.given_up += 1
             raise
