@@ -7,6 +7,7 @@ fixture ``actors_runtime``: ``checked_runtime``, on such a clock only. Nothing o
 """
 
 import json
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from io import BytesIO
@@ -36,13 +37,13 @@ from actors.store.memory import MemoryJournal
 
 __all__ = [
     "Alters", "Answers", "Ask", "Call", "Delays", "Do", "Fails", "Fault", "FaultyJournal", "Flood", "Hang", "Hangs",
-    "IgnoreCancel", "LateWrite", "LosesAnswer", "Raise", "RaiseStray", "Return", "SaveState", "Say", "ScriptedAgent",
-    "Shield", "Step", "Think", "VirtualClock", "Wait", "canonical", "checked_runtime", "records_of", "settle",
-    "unsettled",
+    "IgnoreCancel", "LateWrite", "LosesAnswer", "Raise", "RaiseStray", "Return", "SaveState", "Say", "Script",
+    "ScriptKey", "ScriptedAgent", "Shield", "Step", "Think", "VirtualClock", "Wait", "canonical", "checked_runtime",
+    "records_of", "settle", "unsettled",
 ]  # fmt: skip
 
-SETTLE_S: Final = 3600.0
-"""How long ``settle`` waits, on trio's clock: longer than any back-off and any turn of the default limits."""
+SETTLE_S: Final = 120.0
+"""How long ``settle`` waits, on trio's clock: longer than any back-off and any grace of the default limits."""
 
 _STEP_S: Final = 0.01
 _PAGE_ROWS: Final = 1000
@@ -172,6 +173,7 @@ Step = (
 )  # fmt: skip
 """Something an agent does in a turn."""
 
+Script = Sequence[Step]
 ScriptKey = str | tuple[str, int] | tuple[str, int, int]
 """What a script is for: every turn of a chat, one turn of it, or one attempt of one turn."""
 
@@ -183,11 +185,11 @@ class ScriptedAgent:
     """
 
     def __init__(
-        self, default: Sequence[Step] = (Say("ok"),), scripts: Mapping[ScriptKey, Sequence[Step]] | None = None
+        self, default: Script = (Say("ok"),), scripts: Mapping[ScriptKey, Script] | None = None
     ) -> None:
         """Know every script from the start; ``scripts`` may be added to while it runs."""
         self.default = default
-        self.scripts: dict[ScriptKey, Sequence[Step]] = dict(scripts or {})
+        self.scripts: dict[ScriptKey, Script] = dict(scripts or {})
         self.runs: list[tuple[str, int, int]] = []
         """Chat, turn and attempt of every run, in the order in which they began."""
         self.answers: list[str] = []
@@ -204,7 +206,7 @@ class ScriptedAgent:
             await self._do(step, turn)
         return None
 
-    def script_of(self, turn: Turn) -> Sequence[Step]:
+    def script_of(self, turn: Turn) -> Script:
         """Find the script of a turn."""
         keys: tuple[ScriptKey, ...] = (
             (turn.chat_id, turn.number, turn.attempt),
@@ -238,8 +240,11 @@ class ScriptedAgent:
                 await self._call(step, turn)
             case Ask():
                 self.answers.append(await turn.ask(step.question, kind=step.kind, choices=step.choices))
-            case Wait(until=until):
-                await (until.wait() if isinstance(until, trio.Event) else trio.sleep(until))
+            case Wait():
+                if isinstance(step.until, trio.Event):
+                    await step.until.wait()
+                else:
+                    await trio.sleep(step.until)
             case Raise():
                 raise step.error
             case RaiseStray():
@@ -343,11 +348,17 @@ async def checked_runtime(  # noqa: PLR0913 - the options of open_runtime, and o
     journal = MemoryJournal() if store is None else store
     answer = ScriptedAgent() if agent is None else agent
     time = clock or VirtualClock()
-    async with open_runtime(
-        journal, agent=answer, limits=limits, log=log, log_level=log_level, takeover=takeover, clock=time
-    ) as runtime:
-        yield runtime
-        await settle(runtime, open_turns=open_turns)
+    try:
+        async with open_runtime(
+            journal, agent=answer, limits=limits, log=log, log_level=log_level, takeover=takeover, clock=time
+        ) as runtime:
+            yield runtime
+            await settle(runtime, open_turns=open_turns)
+    except BaseException as error:
+        # Nobody would notice one from inside: whoever opened the scope that it cancelled has swallowed it.
+        torn_down = trio.current_effective_deadline() == -math.inf
+        assert torn_down or not _is_cancellation(error), "a cancellation came from inside the runtime"
+        raise
     after = runtime.statistics()
     wrong = [] if after.closed else [f"the sums are wrong after the close: {after}"]
     wrong += [f"{after.mailbox_bytes} bytes are in mailboxes after the close"] if after.mailbox_bytes else []
@@ -415,11 +426,19 @@ def _unsettled(ref: Ref, *, open_turns: bool) -> list[str]:
         "turns open": len(turns),
         "subscribers": len(ref.broadcast),
         "lives about to begin or end": int(ref.phase in _ON_THE_WAY),
+        "handlers that run": int(ref.phase is SessionPhase.ACTIVE and not box.parked),
     }
     return [f"{ref.chat_id} has {count} {what}" for what, count in facts.items() if count]
 
 
 _ON_THE_WAY: Final = frozenset({SessionPhase.ACTIVATING, SessionPhase.RESTARTING, SessionPhase.STOPPING})
+
+
+def _is_cancellation(error: BaseException) -> bool:
+    """Say whether an error holds nothing but cancellations."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.split(trio.Cancelled)[1] is None
+    return isinstance(error, trio.Cancelled)
 
 
 def _split(text: str, pieces: int) -> list[str]:

@@ -255,6 +255,8 @@ def _check(conversation: Conversation, place: Place, bytes_max: int) -> None:
         text = message.text or ""
         size = check_text(text if id(message) in asked else text or " ", bytes_max)
         if not isinstance(size, int):
-            raise place.at_message(index).at_field("content").error(
-                problem=f"the runtime takes no {size.found} here", hint=size.remedy
+            raise (
+                place.at_message(index)
+                .at_field("content")
+                .error(problem=f"the runtime takes no {size.found} here", hint=size.remedy)
             )

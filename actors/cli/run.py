@@ -11,11 +11,12 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import attrs
 import msgspec
 import trio
+from cyclopts import Parameter, validators
 from rich.console import Console
 
 from actors.cli.export import add_message
@@ -44,21 +45,34 @@ DEGRADED_S_MAX: Final = 60.0
 READS_AT_ONCE: Final = 4
 """As many as the store has threads for (``actors.runtime.clock.Threads``)."""
 MISMATCHES_SHOWN_MAX: Final = 20
+POSITIVE: Final = validators.Number(gte=1)
 
 
+@Parameter(name="*")
 @attrs.frozen(kw_only=True)
 class RunOptions:
-    """How recorded conversations are hosted; the command line describes each option."""
+    """How recorded conversations are hosted: the options of ``actors run``."""
 
-    store: Path | None = None
-    log: Path | None = None
-    sessions: int | None = None
-    repeat: int = 1
-    pace: str = "max"
-    seed: int = 0
-    as_json: bool = False
-    resume: bool = False
-    format_name: str | None = None
+    store: Annotated[
+        Path | None, Parameter(help="The file of the store; a new one in a temporary folder if none is given.")
+    ] = None
+    log: Annotated[Path | None, Parameter(help="Append log records to this file, as lines of JSON.")] = None
+    sessions: Annotated[
+        int | None,
+        Parameter(validator=POSITIVE, help="How many conversations to host; from the first again if there are fewer."),
+    ] = None
+    repeat: Annotated[int, Parameter(validator=POSITIVE, help="How often to host each of them.")] = 1
+    pace: Annotated[
+        str, Parameter(help="max: no waiting; real: the recorded gaps; a number: so many times faster than real.")
+    ] = "max"
+    seed: Annotated[int, Parameter(help="What the sizes of streamed pieces are drawn from.")] = 0
+    as_json: Annotated[bool, Parameter(name="--json", negative="", help="Print the summary as JSON.")] = False
+    resume: Annotated[
+        bool, Parameter(negative="", help="Go on with a store that an earlier run with these options left.")
+    ] = False
+    format_name: Annotated[
+        str | None, Parameter(name="--format", help="The format of the files; found from their content if not given.")
+    ] = None
 
 
 @attrs.frozen(kw_only=True)
@@ -104,6 +118,8 @@ class Summary:
 class Tally:
     """What has been seen so far of the sessions of a run."""
 
+    sessions: int
+    seconds: float = 0.0
     sessions_done: int = 0
     turns_done: int = 0
     turns: int = 0
@@ -186,13 +202,11 @@ def _check_store(store: Path, scripts: Mapping[ChatId, Script], *, resume: bool)
         raise ConfigurationError(message, chat_id=others[0], hint="give another --store")
 
 
-async def _host(
-    scripts: dict[ChatId, Script], options: RunOptions, limits: Limits, pace: Pace, stop: Stop
-) -> Summary:
+async def _host(scripts: dict[ChatId, Script], options: RunOptions, limits: Limits, pace: Pace, stop: Stop) -> Summary:
     """Open a runtime, host every script on it, and sum up once it is closed."""
     store = options.store or Path(await trio.to_thread.run_sync(tempfile.mkdtemp, "", "actors-run-"), "run.db")
     began_s = trio.current_time()
-    tally = Tally()
+    tally = Tally(len(scripts))
     player = agent(Player(scripts, pace, options.seed).answer, on_interrupted="retry", attempts_max=ATTEMPTS_MAX)
     async with open_runtime(
         store, agent=player, limits=limits, log=options.log, log_level="debug", clock=SystemClock(options.seed)
@@ -205,9 +219,8 @@ async def _host(
                     await driver.host_all()
                     await driver.compare_all()
                 nursery.cancel_scope.cancel()
-    return _sum_up(
-        store, options, tally, runtime.statistics(), trio.current_time() - began_s, len(scripts), stop.signal_number
-    )
+    tally.seconds = trio.current_time() - began_s
+    return _sum_up(store, options, tally, runtime.statistics(), stop.signal_number)
 
 
 class Driver:
@@ -243,9 +256,7 @@ class Driver:
         degraded_since_s: float | None = None
         while True:
             now_s, tally, statistics = trio.current_time(), self._tally, self._runtime.statistics()
-            table.update(
-                Sample(now_s, len(self._scripts), tally.sessions_done, turns, tally.turns_done, statistics)
-            )
+            table.update(Sample(now_s, len(self._scripts), tally.sessions_done, turns, tally.turns_done, statistics))
             if not statistics.degraded:
                 degraded_since_s = None
             elif degraded_since_s is None:
@@ -315,15 +326,7 @@ def peak_memory_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _sum_up(
-    store: Path,
-    options: RunOptions,
-    tally: Tally,
-    statistics: Statistics,
-    seconds: float,
-    sessions: int,
-    signal_number: int,
-) -> Summary:
+def _sum_up(store: Path, options: RunOptions, tally: Tally, statistics: Statistics, signal_number: int) -> Summary:
     """Put together what a run came to."""
     stopped = signal_number > 0
     failed = bool(tally.mismatches) or not statistics.closed
@@ -331,7 +334,7 @@ def _sum_up(
     return Summary(
         store=str(store),
         log=None if options.log is None else str(options.log),
-        sessions=sessions,
+        sessions=tally.sessions,
         turns=tally.turns_done if stopped else tally.turns,
         messages=tally.messages,
         tool_calls=statistics.tool_calls if stopped else tally.tool_calls,
@@ -341,7 +344,7 @@ def _sum_up(
         dropped=statistics.dropped,
         mismatches=len(mismatched),
         mismatched=tuple(mismatched[:MISMATCHES_SHOWN_MAX]),
-        seconds=round(seconds, 3),
+        seconds=round(tally.seconds, 3),
         peak_memory_bytes=peak_memory_bytes(),
         sum_closed=statistics.closed,
         interrupted=statistics.interrupted,
@@ -360,7 +363,8 @@ def _print(summary: Summary, options: RunOptions) -> None:
         sys.stdout.buffer.flush()
         return
     console = Console(soft_wrap=True, highlight=False, markup=False)
-    shown = attrs.asdict(summary, filter=lambda field, _: field.name not in {"mismatched", "turns_by_status", "dropped"})
+    apart = {"mismatched", "turns_by_status", "dropped"}
+    shown = attrs.asdict(summary, filter=lambda field, _: field.name not in apart)
     rows = [(name.replace("_", " "), str(value)) for name, value in shown.items()]
     rows += [(f"turns {status}", str(count)) for status, count in sorted(summary.turns_by_status.items())]
     rows += [(f"dropped: {reason}", str(count)) for reason, count in sorted(summary.dropped.items())]

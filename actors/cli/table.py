@@ -4,13 +4,12 @@ import sys
 from collections import deque
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Final
+from typing import Final, Self
 
 import attrs
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
-from typing_extensions import Self
 
 from actors.runtime.facade import Statistics
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from actors.core.events import EventBody, SeedPart
+from actors.core.events import EventBody
 from actors.errors import StoreCorruptError
 
 VERSION: Final = 1
@@ -20,12 +20,18 @@ UPCASTS: Final[Mapping[int, Callable[[dict[str, object]], dict[str, object]]]] =
 
 _encoder: Final = msgspec.json.Encoder()
 _decoder: Final = msgspec.json.Decoder(EventBody)
-_parts_decoder: Final = msgspec.json.Decoder(tuple[SeedPart, ...])
 
 
 def encode_body(body: EventBody) -> str:
-    """Write a body as JSON text."""
-    return _encoder.encode(body).decode()
+    """Write a body as JSON text.
+
+    Raises StoreCorruptError for a body that JSON cannot hold, so that only the session it belongs to is kept out.
+    """
+    try:
+        return _encoder.encode(body).decode()
+    except (TypeError, ValueError, RecursionError) as error:  # a lone surrogate is a ValueError
+        message = f"an event body does not encode: {type(error).__name__}"
+        raise StoreCorruptError(message, hint="check what is not text or not storable where it comes in") from error
 
 
 def decode_body(text: str | bytes, version: int = VERSION) -> EventBody:
@@ -39,7 +45,8 @@ def decode_body(text: str | bytes, version: int = VERSION) -> EventBody:
     try:
         for step in range(version, VERSION):
             text = _encoder.encode(UPCASTS[step](msgspec.json.decode(text, type=dict[str, object])))
-        return _decoder.decode(text)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        body: EventBody = _decoder.decode(text)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         message = f"an event body does not decode: {type(error).__name__}"
         raise StoreCorruptError(message, hint="restore the store from a copy, or delete this session") from error
+    return body

@@ -7,7 +7,7 @@ turn and the attempt they speak for, so that what an old attempt still says is r
 import attrs
 import msgspec
 
-from actors.core.events import EventBody, SeedPart, TextAppended
+from actors.core.events import EventBody, SeedPart
 from actors.core.lifecycle import ToolStatus, TurnStatus
 
 
@@ -29,13 +29,15 @@ class Create:
 class Accept(msgspec.Struct, frozen=True, gc=False):
     """Take a user's message and give it a turn.
 
-    ``deadline_s`` is wall time; a turn that has not begun by then expires.
+    ``deadline_s`` is wall time; a turn that has not begun by then expires. ``minted`` says that the key is new and so
+    need not be looked up.
     """
 
     message_id: str
     text: str
     sender: str = ""
     deadline_s: float | None = None
+    minted: bool = False
 
 
 @attrs.frozen
@@ -114,19 +116,3 @@ SEALED_CONTENT: dict[ToolStatus, str] = {
     ToolStatus.ERROR: "The turn failed before the call had a result.",
 }
 """What a model reads in place of the result of a call that never had one."""
-
-__all__ = [
-    "SEALED_CONTENT",
-    "Accept",
-    "Answer",
-    "Ask",
-    "Begin",
-    "Cancel",
-    "Command",
-    "Create",
-    "Emit",
-    "Finish",
-    "Recover",
-    "Seed",
-    "TextAppended",
-]

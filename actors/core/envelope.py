@@ -1,5 +1,6 @@
 """An envelope: an address and what it carries, immutable from the moment it is admitted."""
 
+import json
 from typing import Final
 
 import msgspec
@@ -72,29 +73,45 @@ def clean_text(value: str) -> str:
     return value if value.isascii() else value.encode("utf-8", "replace").decode()
 
 
-_FIXED_SIZE: Final = frozenset({int, float, bool, type(None)})
+_FIXED_SIZE: Final = frozenset({float, bool, type(None)})
+_UNHOLDABLE: Final = (
+    TypeError,
+    ValueError,
+    AttributeError,
+    BufferError,
+    OverflowError,
+    RecursionError,
+    msgspec.MsgspecError,
+)
+"""What a value that JSON cannot hold may raise while it is written."""
 
 
 def freeze_payload(value: object, bytes_max: int) -> tuple[object, int] | Rejection:
     """Take a private copy of a JSON-like payload, so that its sender can change nothing any more.
 
     Returns the payload and its size in bytes. Text, bytes and scalars are immutable and pass as they are; everything
-    else goes through JSON once. Refused are values JSON cannot hold and more than ``bytes_max`` bytes.
+    else goes through JSON once, so a tuple arrives as a list. Refused are values JSON cannot hold, NaN and the
+    infinities inside a list or dict among them, and more than ``bytes_max`` bytes.
     """
     kind = type(value)
     if kind in _FIXED_SIZE:
         return value, 8
     if isinstance(value, str):
-        size = check_text(value, bytes_max, field="payload") if value else 0
+        # A subclass is refused, even when it is empty: its instances can carry what their sender still changes.
+        size = check_text(value, bytes_max, field="payload") if value or kind is not str else 0
         return (value, size) if isinstance(size, int) else size
+    frozen: object = value
     if kind is bytes and isinstance(value, bytes):
         size = len(value)
-        frozen: object = value
+    elif kind is int and isinstance(value, int):
+        size = 8 + value.bit_length() // 8
     else:
         try:
             encoded = msgspec.json.encode(value)
             frozen = msgspec.json.decode(encoded)
-        except (TypeError, ValueError, RecursionError, OverflowError, msgspec.MsgspecError) as error:
+            if b"null" in encoded:  # what msgspec writes for NaN too, and what json refuses to
+                json.dumps(msgspec.to_builtins(value), allow_nan=False)
+        except _UNHOLDABLE as error:
             found = f"{kind.__name__} ({type(error).__name__})"
             return Rejection(DropReason.INVALID_PAYLOAD, "payload", found, "give a JSON value, str or bytes")
         size = len(encoded)

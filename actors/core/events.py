@@ -15,7 +15,6 @@ from actors.core.lifecycle import PartStatus, ToolStatus, TurnStatus
 
 Role = Literal["system", "user", "assistant", "tool"]
 PartKind = Literal["text", "thinking"]
-TerminalStatus = Literal["completed", "failed", "cancelled", "interrupted", "expired"]
 
 
 class Body(msgspec.Struct, frozen=True, tag_field="kind", omit_defaults=True, gc=False):

@@ -18,10 +18,11 @@ CHAT_ID_CHARACTERS_MAX: Final = 256
 MESSAGE_ID_CHARACTERS_MAX: Final = 128
 SIDE_CHANNEL: Final = "side-channel"
 
-# A separator (. : -) may stand neither first nor last in the session part; ".." may stand nowhere.
+# A separator (. : -) may stand neither first nor last in the session part; ".." may stand nowhere. A lane is named
+# after a session that can exist, so the same holds after "side-channel:".
 _CHAT_ID: Final = re.compile(
     r"(?P<source>live|replay|draft):"
-    r"(?!side-channel\Z)(?!.*\.\.)"
+    r"(?!(?:side-channel:)*(?:side-channel\Z|[.:-]))(?!.*\.\.)"
     r"[A-Za-z0-9_](?:[A-Za-z0-9_.:-]*[A-Za-z0-9_])?",
     re.ASCII,
 )

@@ -4,7 +4,7 @@ A limit is an option of the host, checked when it is given, and shown again by `
 """
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
@@ -14,26 +14,27 @@ KIB: Final = 1024
 MIB: Final = 1024 * KIB
 
 
-def _within(low: float, high: float) -> Callable[[object, "attrs.Attribute[float]", float], None]:
-    """Refuse a value outside ``low`` to ``high``, both included."""
+def _within(low: float, high: float, *, whole: bool) -> Callable[[object, "attrs.Attribute[Any]", object], None]:
+    """Refuse what is no number, or no whole one, or outside ``low`` to ``high``, both included."""
 
-    def check(_: object, attribute: "attrs.Attribute[float]", value: float) -> None:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+    def check(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
+        refused = bool | float if whole else bool  # True is an int to Python, and NaN is within nothing
+        if not isinstance(value, int | float) or isinstance(value, refused) or not low <= value <= high:
             message = f"limit {attribute.name} is {value!r} of type {type(value).__name__}"
-            raise ConfigurationError(message, hint=f"give a number from {low} to {high}")
+            raise ConfigurationError(message, hint=f"give a {'whole ' if whole else ''}number from {low} to {high}")
 
     return check
 
 
 def _limit(default: float, low: float, high: float) -> float:
     """Declare one limit with its default and its range."""
-    value: float = attrs.field(default=default, validator=_within(low, high))
+    value: float = attrs.field(default=default, validator=_within(low, high, whole=False))
     return value
 
 
 def _count(default: int, low: int, high: int) -> int:
     """Declare one limit that counts things."""
-    value: int = attrs.field(default=default, validator=_within(low, high))
+    value: int = attrs.field(default=default, validator=_within(low, high, whole=True))
     return value
 
 

@@ -27,6 +27,7 @@ from actors.core.events import (
     EventBody,
     MessageAccepted,
     MessageAdded,
+    PartKind,
     PromptAnswered,
     PromptClosed,
     PromptOpened,
@@ -41,7 +42,6 @@ from actors.core.events import (
 from actors.core.ids import ChatId, DropReason
 from actors.core.lifecycle import ATTEMPT_ENDS, PartStatus, ToolStatus, TurnStatus
 from actors.core.limits import Limits
-
 
 _STREAMING = PartStatus.STREAMING
 
@@ -318,7 +318,7 @@ def _seals(running: RunningTurn, status: TurnStatus) -> list[EventBody]:
     part = running.part
     if part is not None:
         end = PartStatus.COMPLETE if status is TurnStatus.COMPLETED else PartStatus.CUT
-        kind = "thinking" if part.type == "thinking" else "text"
+        kind: PartKind = "thinking" if part.type == "thinking" else "text"
         bodies.append(
             TextAppended(running.turn, running.attempt, part.message, part.part, kind, part.offset, "", end)
         )

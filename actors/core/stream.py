@@ -27,8 +27,8 @@ class RunningView(msgspec.Struct, frozen=True):
 class SessionReady(msgspec.Struct, frozen=True):
     """The snapshot a subscription begins with; everything after ``seq`` follows it.
 
-    ``messages`` are those of ended turns, the last page of them; ``before_turn`` asks for the page before, None if there
-    is none. ``queued`` are accepted messages that wait.
+    ``messages`` are those of ended turns, the last page of them; ``before_turn`` asks for the page before, None if
+    there is none. ``queued`` are accepted messages that wait.
     """
 
     chat_id: ChatId

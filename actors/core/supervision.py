@@ -5,10 +5,14 @@ in full below that (full jitter), so that sessions which failed together do not 
 """
 
 import enum
+from typing import Final
 
 import attrs
 
 from actors.core.limits import Limits
+
+DOUBLINGS_MAX: Final = 60
+"""Failures that a back-off remembers: doubled so often, any first delay worth the name has passed any last one."""
 
 
 class ExitReason(enum.StrEnum):
@@ -42,12 +46,21 @@ def judge(failures: tuple[float, ...], now_s: float, dice: float, limits: Limits
     """Judge a crash at ``now_s``.
 
     ``failures`` are the times of the earlier ones on the same clock, ``dice`` a number from 0 to 1. Failures older than
-    the window no longer count; the back-off starts again after ``stable_s`` without a failure.
+    the window no longer count against the budget; the back-off doubles with each failure, however many windows ago the
+    first was, and starts again after ``stable_s`` without one.
     """
-    recent = (*(at for at in failures if now_s - at < limits.restart_window_s), now_s)
-    if len(recent) > limits.restarts_max:
+    times = (*failures, now_s)
+    recent = sum(now_s - at < limits.restart_window_s for at in times)
+    if recent > limits.restarts_max:
         return GiveUp(now_s + limits.quarantine_s)
-    stable = bool(failures) and now_s - failures[-1] >= limits.stable_s
-    doublings = 0 if stable else min(len(recent) - 1, 60)
-    ceiling = min(limits.backoff_first_s * 2.0**doublings, limits.backoff_last_s)
-    return Restart(ceiling * dice, recent)
+    streak = _streak(times, limits.stable_s)
+    ceiling = min(limits.backoff_first_s * 2.0 ** (streak - 1), limits.backoff_last_s)
+    return Restart(ceiling * dice, times[-max(recent, streak) :])
+
+
+def _streak(times: tuple[float, ...], stable_s: float) -> int:
+    """Count the last failures that came without a stable time between them."""
+    count, most = 1, min(len(times), DOUBLINGS_MAX + 1)
+    while count < most and times[-count] - times[-count - 1] < stable_s:
+        count += 1
+    return count

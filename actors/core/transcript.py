@@ -202,6 +202,15 @@ class Transcript:
                 self._ended = self._ended[first:]
                 self.first_turn = oldest.turn
 
+    def _insert(self, turn: int, messages: list[Message]) -> None:
+        """Put the messages of a turn that has ended among the others."""
+        index = self._index(turn)
+        if index == len(self._ended):
+            self._ended += messages
+        else:
+            # A turn behind this one was cancelled while it waited. A new list, since views may look at the old one.
+            self._ended = [*self._ended[:index], *messages, *self._ended[index:]]
+
     def _index(self, turn: int) -> int:
         """Say where the messages of a turn belong among those of the turns that have ended."""
         ended = self._ended
@@ -241,9 +250,8 @@ class Transcript:
             case TurnEnded():
                 turn = self._open.pop(body.turn)
                 if body.turn >= self.first_turn:
-                    # One that was cancelled while it waited has ended before those that were accepted earlier.
-                    index, status = self._index(body.turn), str(body.status)
-                    self._ended[index:index] = [message.freeze(status) for _, message in sorted(turn.messages.items())]
+                    status = str(body.status)
+                    self._insert(body.turn, [message.freeze(status) for _, message in sorted(turn.messages.items())])
             case _:
                 pass
 

@@ -4,6 +4,7 @@ The order is always the same: decide, write, take over, publish, act. The agent 
 stop is heard while it thinks; whatever it wants written comes back through the mailbox's inner door.
 """
 
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -15,7 +16,7 @@ from typing_extensions import override
 from actors.core.commands import Accept, Ask, Begin, Cancel, Command, Emit, Finish, Recover
 from actors.core.effects import Effect, Refusal, StartTurn, WakePrompt
 from actors.core.draft import Segment
-from actors.core.envelope import Envelope
+from actors.core.envelope import Envelope, clean_text
 from actors.core.events import AttemptInterrupted, Event, EventBody, ToolCalled, TurnEnded
 from actors.core.ids import DropReason
 from actors.core.lifecycle import PartStatus, TurnStatus
@@ -147,6 +148,7 @@ class Actor(TurnPort):
             self._ref.mailbox.deaf = False
             turn = self._turn
             if turn is not None:  # killed: what the agent still says goes nowhere
+                self._services.deadlines.discard(turn)
                 turn.close(PartStatus.CUT)
                 turn.scope.cancel()
                 self._ref.turn = None
@@ -189,15 +191,17 @@ class Actor(TurnPort):
         while True:
             if self._failure is not None:
                 raise self._failure
+            if self._to_start is not None and not ref.writing:  # before control, which could not cancel it otherwise
+                await self._load_history()
+                self._start(self._to_start)
+                self._to_start = None
+                continue
             if box.control and await self._heed():
                 continue
             if not ref.writing:
                 box.deaf = False
-                if self._to_start is not None:
-                    await self._load_history()
-                    self._start(self._to_start)
-                    self._to_start = None
-                    continue
+                if self._crash is not None and self._turn is not None:
+                    self._cancel_running("crashed")
                 if self._turn is None:
                     if self._crash is not None:
                         message = f"{type(self._crash).__name__} in turn or handler"
@@ -246,8 +250,9 @@ class Actor(TurnPort):
                     refusal = group.add(answer, self._services.policy, self._services.clock.wall_s())
                     group.answers.append((reply, refusal))
                     self._write(group)
-                case Prepare(reply=reply):
-                    await self._load_history()
+                case Prepare(history=history, reply=reply):
+                    if history:
+                        await self._load_history()
                     reply.set(None)
                 case _:
                     assert signal is None, f"no control signal is {type(signal).__name__}"
@@ -310,7 +315,7 @@ class Actor(TurnPort):
         reply = request.reply
         reply.started = True
         first = self._ref.recent.get(command.message_id)
-        if first is None and request.envelope.origin is not None:  # the sender gave the key
+        if first is None and not command.minted:
             found = await self._services.journal.find(self._ref.chat_id, command.message_id)
             if found is not None:
                 first = Accepted(command.message_id, found.turn, found.seq, self._services.epoch)
@@ -332,38 +337,40 @@ class Actor(TurnPort):
         group.answers.append((reply, Accepted(command.message_id, turn, seq, self._services.epoch)))
 
     async def _handle_volatile(self) -> None:
-        """Handle volatile messages until another kind comes, or control or the turn wants to be heard.
+        """Handle volatile messages until another kind comes, or control or the turn wants to be heard and can be.
 
-        A message leaves the box when its handler is about to run; the box hears of the room once per batch.
+        A message leaves the box when its handler is about to run; the box hears of the room once per batch, or as soon
+        as somebody wants it. What needs a write waits for the one under way, and messages go on meanwhile.
         """
         ref, busy_s = self._ref, self._services.clock.busy_s
         box, session, quantum_s = ref.mailbox, self._session, self._services.limits.quantum_s
         receive = self._services.agent.receive
         assert receive is not None, "the router refuses volatile messages without a handler"
-        messages, control, inner = box.messages, box.control, box.inner
-        handled = size_bytes = 0
+        messages, control, inner, waiters = box.messages, box.control, box.inner, box.waiters
+        handled = 0
         until_s = busy_s() + quantum_s
         try:
-            while messages and not control and not inner:
+            while messages and (ref.writing or not (control or inner)):
                 letter = messages.popleft()
                 if type(letter) is not Envelope or letter.deadline_s is not None:
                     messages.appendleft(letter)
                     if type(letter.payload) is Accept:
                         return
-                    box.gave(size_bytes)
-                    size_bytes = 0
                     await self._handle_special(box.take())
                     if busy_s() >= until_s:
                         return
                     continue
                 handled += 1
-                size_bytes += letter.size_bytes
+                box.bytes_taken += letter.size_bytes
+                if waiters:
+                    box.gave()
                 session.origin = letter.origin
                 await receive(session, letter.payload)
                 if busy_s() >= until_s:
-                    box.gave(size_bytes)
-                    size_bytes = 0
+                    box.gave()
                     await trio.lowlevel.checkpoint()
+                    if control or inner:
+                        return
                     until_s = busy_s() + quantum_s
         except Reject:
             pass
@@ -371,7 +378,7 @@ class Actor(TurnPort):
             self._crash = error
         finally:
             ref.executed += handled
-            box.gave(size_bytes)
+            box.gave()
 
     async def _handle_special(self, letter: Letter) -> None:
         """Handle a volatile message that has a deadline or an asker; whatever happens, the asker is answered."""
@@ -391,7 +398,7 @@ class Actor(TurnPort):
             answer = await receive(self._session, envelope.payload)
         except BaseException as error:
             rejected = isinstance(error, Reject)
-            text = f"rejected: {error}" if rejected else f"the handler raised {type(error).__name__}"
+            text = f"rejected: {words_of(error)}" if rejected else f"the handler raised {type(error).__name__}"
             failed = HandlerError(text, outcome="unknown", chat_id=envelope.chat_id)
             failed.__cause__ = error if isinstance(error, Exception) else None
             reply.fail(failed)
@@ -414,10 +421,11 @@ class Actor(TurnPort):
             return
         turn.cancel_reason = reason
         turn.scope.cancel()
-        grace_s = self._services.limits.cancel_grace_s
+        grace = turn.grace = trio.CancelScope(deadline=trio.current_time() + self._services.limits.cancel_grace_s)
 
         async def give_up() -> None:
-            await trio.sleep(grace_s)
+            with grace:
+                await trio.sleep_forever()
             if not turn.closed and self._turn is turn:
                 place = _place(turn.task)
                 self._services.accounts.counts.abandoned += 1
@@ -438,7 +446,15 @@ class Actor(TurnPort):
         turn = Turn(self, state, self._services.limits, self._services.clock, self._ref.broadcast)
         self._turn = turn
         self._ref.turn = turn
+        self._services.deadlines.add(turn, self._overdue)
         self._services.spawn(self._answer, turn)
+        if self._leaving:  # told to stop while the start of this turn was being written
+            self._cancel_running(self._leaving)
+
+    def _overdue(self, turn: Turn) -> None:
+        """Cancel a turn whose time is up."""
+        if self._turn is turn:
+            self._cancel_running("deadline")
 
     async def _answer(self, turn: Turn) -> None:
         """Run the agent to its end, whatever that is, and report it through the inner door."""
@@ -450,24 +466,20 @@ class Actor(TurnPort):
                 text = await self._services.agent.answer(turn)
                 if isinstance(text, str):
                     await turn.write(text)
-            if scope.cancelled_caught or turn.cancel_reason:
+                turn.changed_state()  # a state that cannot be kept is the agent's failure, not the session's
+            if turn.cancel_reason:
                 done = _Done(turn, *_end_of(turn))
-        except trio.Cancelled:
-            raise  # the runtime is being torn down; the store says running, and recovery settles it
-        except Reject as error:
-            done = _Done(turn, TurnStatus.FAILED, "rejected", str(error)[:200])
         except BaseException as error:  # noqa: BLE001 - the barrier: nothing an agent raises passes
-            crash = without_cancelled(error)
-            if crash is None or turn.cancel_reason:
-                done = _Done(turn, *_end_of(turn))
-            else:
-                done = _Done(turn, TurnStatus.FAILED, "crashed", type(crash).__name__, crash)
+            if torn_down():
+                return  # the store says running, and recovery settles it
+            done = _ended_by(turn, error)
         if not turn.closed:
             self._ref.mailbox.post_inner(done)
 
     def _end_turn(self, group: _Group, done: _Done, now_s: float) -> None:
         """Put the end of the turn into the group: last words, seals, state, status, and the next turn."""
         turn = done.turn
+        self._services.deadlines.discard(turn)
         self._services.accounts.counts.signals += turn.pieces
         completed = done.status is TurnStatus.COMPLETED
         last_words = turn.close(PartStatus.COMPLETE if completed else PartStatus.CUT)
@@ -480,7 +492,7 @@ class Actor(TurnPort):
             turn.changed_state() if completed else None,
             done.reason,
             done.error,
-            begin_next=done.crash is None and not self._leaving,
+            begin_next=done.crash is None and self._crash is None and not self._leaving,
         )
         self._turn = None
         self._ref.turn = None
@@ -693,16 +705,41 @@ def _check_written(refusal: object) -> None:
 
 
 def _end_of(turn: Turn) -> tuple[TurnStatus, str]:
-    """Say how a turn ends whose scope was cancelled: by a stop, by the runtime, or by its deadline."""
+    """Say how a turn ends that was cancelled: by a person, by its deadline, or by the runtime."""
     if turn.cancel_reason in {"cancelled", "deleted"}:
         return TurnStatus.CANCELLED, ""
+    if turn.cancel_reason == "deadline":
+        return TurnStatus.FAILED, "deadline"
+    return TurnStatus.INTERRUPTED, turn.cancel_reason
+
+
+def _ended_by(turn: Turn, error: BaseException) -> _Done:
+    """Say how a turn ends whose agent raised; what it raises after it was cancelled is part of its leaving."""
     if turn.cancel_reason:
-        return TurnStatus.INTERRUPTED, turn.cancel_reason
-    return TurnStatus.FAILED, "deadline"
+        return _Done(turn, *_end_of(turn))
+    if isinstance(error, Reject):
+        return _Done(turn, TurnStatus.FAILED, "rejected", words_of(error))
+    crash = without_cancelled(error) or error
+    return _Done(turn, TurnStatus.FAILED, "crashed", type(crash).__name__, crash)
+
+
+def words_of(error: Exception) -> str:
+    """Return the text of a rejection as far as it can be kept, whatever the host made of it."""
+    try:
+        return clean_text(str(error)[:200])
+    except Exception:  # noqa: BLE001 - a text that cannot be made is no text
+        return ""
+
+
+def torn_down() -> bool:
+    """Say whether this task is cancelled from outside; a cancellation that is raised otherwise is a stray one."""
+    return trio.current_effective_deadline() == -math.inf
 
 
 def without_cancelled(error: BaseException) -> BaseException | None:
     """Return what is left of an error without the cancellations in it."""
+    if isinstance(error, trio.Cancelled):
+        return None
     if isinstance(error, BaseExceptionGroup):
         return error.split(trio.Cancelled)[1]
     return error

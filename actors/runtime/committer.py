@@ -72,6 +72,7 @@ class Committer:
         """Whether nothing is pending and nothing is being written."""
         return not self._pending and not self._busy
 
+    @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:
         """Write groups until cancelled."""
         while True:

@@ -36,6 +36,7 @@ class AnswerPrompt:
 
 @attrs.frozen
 class Prepare:
-    """Control: have the history at hand; ``reply`` is answered when it is."""
+    """Control: have recovered, and the history at hand if ``history`` says so; ``reply`` is answered then."""
 
     reply: Reply
+    history: bool = True

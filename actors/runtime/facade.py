@@ -13,6 +13,7 @@ from actors.core.ids import ChatId, DropReason, parse_chat_id
 from actors.core.lifecycle import SessionPhase
 from actors.core.limits import Limits
 from actors.core.session import Decision, Policy, SessionState, decide, fold
+from actors.core.stream import ProgressSignal
 from actors.core.transcript import Transcript
 from actors.errors import RefusedError, StoreError
 from actors.ports import Append, Clock, Committed, Journal, Page
@@ -26,7 +27,7 @@ from actors.runtime.ref import Accepted, Ref, TurnResult
 from actors.runtime.refusals import refused
 from actors.runtime.registry import Letters, Registry
 from actors.runtime.router import Overflow, Router
-from actors.runtime.services import Checkpoints, Services
+from actors.runtime.services import Checkpoints, Deadlines, Services
 from actors.runtime.subscription import Subscription
 from actors.runtime.supervisor import Supervisor
 from actors.runtime.turn import Turn
@@ -399,7 +400,7 @@ class Runtime:
         for chat_id in unfinished:
             ref = self._registry.get_or_insert(chat_id)
             reply = Reply()
-            ref.mailbox.post_control(reply, Prepare(reply))
+            ref.mailbox.post_control(reply, Prepare(reply, history=False))
             self._supervisor.activate(ref)
             replies.append(reply)
         for reply in replies:
@@ -407,6 +408,14 @@ class Runtime:
                 await reply.wait()
             except (StoreError, RefusedError):
                 continue  # it is kept out and logged; the others are not its business
+
+    def store_changed(self, what: str) -> None:
+        """Hear from the writer that the store is degraded, has recovered, or belongs to another life."""
+        if what == "fenced":
+            self._services.stopping = self._services.fenced = True
+            self._router.close()
+        for ref in self._registry:
+            ref.broadcast.progress(ProgressSignal(ref.chat_id, 0, what, ""))
 
     async def shut_down(self, drain_s: float) -> None:
         """Stop, in phases each of which is bounded: take nothing more, drain, stop sessions, write what is left."""
@@ -433,7 +442,8 @@ class Runtime:
         """Whether a session has something under way that a short wait may see to its end."""
         if ref.phase is not SessionPhase.ACTIVE and ref.phase is not SessionPhase.ACTIVATING:
             return False
-        return bool(ref.turn or ref.writing or ref.mailbox.messages or ref.mailbox.inner or ref.mailbox.control)
+        box = ref.mailbox
+        return bool(ref.turn or ref.writing or box.messages or box.inner or box.control or not box.parked)
 
     def _known(self, chat_id: object) -> ChatId:
         """Parse an id and see that its session exists, or raise why not."""
@@ -558,8 +568,7 @@ async def run_runtime(
         async with trio.open_nursery() as services_nursery:
 
             def on_change(what: str) -> None:
-                if what == "fenced":
-                    services.stopping = True
+                runtime.store_changed(what)
 
             committer = Committer(journal, limits, recorder, on_change)
             services = Services(
@@ -573,11 +582,13 @@ async def run_runtime(
                 recorder=recorder,
                 accounts=accounts,
                 checkpoints=Checkpoints(limits.checkpoint_s, clock),
+                deadlines=Deadlines(limits.turn_s, clock),
                 activations=trio.Semaphore(limits.activations_max),
                 spawn=lambda *_: None,
             )
             services_nursery.start_soon(committer.run, name="committer")
             services_nursery.start_soon(services.checkpoints.run, name="checkpoints")
+            services_nursery.start_soon(services.deadlines.run, name="deadlines")
             async with trio.open_nursery() as sessions_nursery:
                 supervisor = Supervisor(services, registry, sessions_nursery)
                 runtime = Runtime(services, registry, supervisor, Router(services, registry, supervisor))

@@ -116,14 +116,15 @@ class Mailbox:
         "_messages_max",
         "_reserved",
         "_room",
-        "_waiting",
         "admitted",
         "bytes_held",
+        "bytes_taken",
         "closed",
         "control",
         "deaf",
         "inner",
         "messages",
+        "waiters",
         "withdrawn",
     )
 
@@ -135,11 +136,13 @@ class Mailbox:
         self._consumer: trio.lowlevel.Task | None = None
         self._reserved = 0
         self._room = messages_max
-        self._waiting: deque[_Waiting] = deque()
+        self.waiters: deque[_Waiting] = deque()
         self.messages: deque[Letter] = deque()
         self.control: dict[object, object] = {}
         self.inner: deque[object] = deque()
         self.bytes_held = 0
+        self.bytes_taken = 0
+        """Bytes of letters that were taken out since the box heard of it last."""
         self.admitted = 0
         self.withdrawn = 0
         self.closed: DropReason | None = None
@@ -149,9 +152,17 @@ class Mailbox:
         """Admit a letter, or return why not; whoever waits already goes first."""
         room = self._room
         if room <= 0:
-            return self.closed or DropReason.MAILBOX_FULL
+            if self.closed is not None:
+                return self.closed
+            self.gave()
+            room = self._room
+            if room <= 0:
+                return DropReason.MAILBOX_FULL
         held = self.bytes_held + letter.size_bytes
         if held > self._reserved:
+            if self.bytes_taken:  # they are not held any more
+                self.gave()
+                return self.put_nowait(letter)
             reason = self._reserve(held)
             if reason is not None:
                 return reason
@@ -173,11 +184,11 @@ class Mailbox:
         if reason is not DropReason.MAILBOX_FULL:
             return reason
         entry = _Waiting(trio.lowlevel.current_task(), letter)
-        self._waiting.append(entry)
+        self.waiters.append(entry)
         self._room = 0
 
         def abort(_: object) -> trio.lowlevel.Abort:
-            self._waiting.remove(entry)
+            self.waiters.remove(entry)
             self._make_room()
             return trio.lowlevel.Abort.SUCCEEDED
 
@@ -188,12 +199,14 @@ class Mailbox:
     def take(self) -> Letter:
         """Take the oldest letter, and let in who waits for its room."""
         letter = self.messages.popleft()
-        self.gave(letter.size_bytes)
+        self.bytes_taken += letter.size_bytes
+        self.gave()
         return letter
 
-    def gave(self, size_bytes: int) -> None:
-        """Note that letters of so many bytes in all were taken out, and let in who waits for their room."""
-        self.bytes_held -= size_bytes
+    def gave(self) -> None:
+        """Note that letters of ``bytes_taken`` bytes were taken out, and let in who waits for their room."""
+        self.bytes_held -= self.bytes_taken
+        self.bytes_taken = 0
         if not self.messages:
             self._release()
         self._make_room()
@@ -205,7 +218,8 @@ class Mailbox:
         except ValueError:
             return False
         self.withdrawn += 1
-        self.gave(letter.size_bytes)
+        self.bytes_taken += letter.size_bytes
+        self.gave()
         return True
 
     def post_inner(self, item: object) -> None:
@@ -239,10 +253,10 @@ class Mailbox:
         self._room = 0
         left = list(self.messages)
         self.messages.clear()
-        self.bytes_held = 0
+        self.bytes_held = self.bytes_taken = 0
         self._release()
-        while self._waiting:
-            trio.lowlevel.reschedule(self._waiting.popleft().task, outcome.Value(reason))
+        while self.waiters:
+            trio.lowlevel.reschedule(self.waiters.popleft().task, outcome.Value(reason))
         return left
 
     def reopen(self) -> None:
@@ -251,9 +265,14 @@ class Mailbox:
         self._make_room()
 
     @property
+    def parked(self) -> bool:
+        """Whether the session waits for something to be posted; false while it does anything."""
+        return self._consumer is not None
+
+    @property
     def waiting(self) -> int:
         """Count the senders that wait for room."""
-        return len(self._waiting)
+        return len(self.waiters)
 
     def _reserve(self, held: int) -> DropReason | None:
         """Take a larger share of the budget of all boxes, or say which bound is in the way."""
@@ -280,8 +299,8 @@ class Mailbox:
         if self.closed is not None:
             return
         self._room = self._messages_max - len(self.messages)
-        waiting = self._waiting
-        while waiting:
+        waiting = self.waiters  # while anybody waits here there is no room for newcomers
+        while waiting and self._room > 0:
             reason = self.put_nowait(waiting[0].letter)
             if reason is DropReason.MAILBOX_FULL:
                 self._room = 0

@@ -4,6 +4,7 @@ Dispatch is by ``chat_id`` alone. The router runs no code of the host and never 
 something for another.
 """
 
+import math
 from typing import Literal
 
 import trio
@@ -24,7 +25,6 @@ from actors.runtime.supervisor import Supervisor
 
 Overflow = Literal["wait", "reject"]
 
-_NO_ORIGIN = Origin()
 
 
 class Router:
@@ -102,10 +102,13 @@ class Router:
         session: Session | None = None,
     ) -> object:
         """Put a volatile message into a mailbox and wait for the reply, at most ``timeout_s`` seconds."""
-        self.sent += 1
         seconds = self._ask_s if timeout_s is None else timeout_s
+        if not 0 <= seconds < math.inf:
+            message = f"timeout_s is {seconds!r}"
+            raise ConfigurationError(message, chat_id=chat_id, hint="give a number of seconds from 0")
         deadline_s = self._services.clock.now_s() + seconds
         origin = None if session is None else self._chained(session, chat_id)
+        self.sent += 1
         box = self._boxes.get(chat_id) if type(chat_id) is str else None
         size = len(payload) if type(payload) is str and payload.isascii() else -1
         if box is not None and 0 <= size <= self._text_bytes_max:
@@ -148,12 +151,11 @@ class Router:
         """Have a message accepted durably; return its session and its receipt, or raise why not."""
         self.sent += 1
         ref = self._refs.get(chat_id) if type(chat_id) is str and deadline_s is None and incarnation is None else None
-        if ref is None or ref.phase is not _ACTIVE or self._services.stopping:
+        if ref is not None and ref.phase is _ACTIVE and not self._services.stopping:
+            parsed = ref.chat_id
+        else:
             now_s = self._services.clock.wall_s()
-            parsed = parse_chat_id(chat_id)
-            if isinstance(parsed, DropReason):
-                raise self._dropped(chat_id, parsed, "accept")
-            ref = self._reach(parsed, now_s=now_s, deadline_s=deadline_s, incarnation=incarnation, kind="accept")
+            ref, parsed = self._find(chat_id, now_s, "accept", deadline_s=deadline_s, incarnation=incarnation)
         key = self._services.clock.mint_id() if message_id is None else parse_message_id(message_id)
         if isinstance(key, DropReason):
             hint = "give 1 to 128 characters of [A-Za-z0-9_.:-] as message_id, or none"
@@ -162,11 +164,14 @@ class Router:
         if isinstance(size, Rejection):
             raise self._rejected(chat_id, size, "accept")
         assert isinstance(text, str), "the check above refuses anything else"
-        if ref.phase not in _UP:
-            self._supervisor.activate(ref)
-        origin = None if message_id is None else _NO_ORIGIN
-        content = Accept(key, text, sender, deadline_s)
-        request = Request(Envelope(ref.chat_id, content, size + 64, None, None, origin), Reply())
+        if sender != "":
+            named = check_text(sender, self._text_bytes_max, field="sender")
+            if isinstance(named, Rejection):
+                raise self._rejected(chat_id, named, "accept")
+        if ref is None or ref.phase not in _UP:
+            ref = self._bring_up(parsed)
+        content = Accept(key, text, sender, deadline_s, message_id is None)
+        request = Request(Envelope(ref.chat_id, content, size + 64), Reply())
         reason = ref.mailbox.put_nowait(request) if overflow == "reject" else await self._put(ref.mailbox, request)
         if reason is not None:
             raise self._dropped(chat_id, reason, "accept", size)
@@ -180,13 +185,8 @@ class Router:
 
     def reach(self, chat_id: object) -> Ref:
         """Return the live ref of a session, bringing it up if need be, or raise why not; no envelope is counted."""
-        parsed = parse_chat_id(chat_id)
-        if isinstance(parsed, DropReason):
-            raise self._dropped(chat_id, parsed, "control")
-        ref = self._reach(parsed, now_s=0.0, kind="control")
-        if ref.phase not in _UP:
-            self._supervisor.activate(ref)
-        return ref
+        ref, parsed = self._find(chat_id, 0.0, "control")
+        return self._bring_up(parsed) if ref is None or ref.phase not in _UP else ref
 
     def _admit_volatile(
         self,
@@ -198,30 +198,32 @@ class Router:
     ) -> tuple[Ref, Envelope]:
         """Check a volatile message and find its session."""
         if self._services.agent.receive is None:
+            self.sent -= 1  # the host's mistake is no envelope
             message = "the agent takes no volatile messages"
             raise ConfigurationError(message, hint="give it a handler: agent(answer, receive=handler)")
-        parsed = parse_chat_id(chat_id)
-        if isinstance(parsed, DropReason):
-            raise self._dropped(chat_id, parsed, "tell")
         now_s = self._services.clock.now_s()
-        ref = self._reach(parsed, now_s=now_s, deadline_s=deadline_s, incarnation=incarnation, kind="tell")
+        ref, parsed = self._find(chat_id, now_s, "tell", deadline_s=deadline_s, incarnation=incarnation)
         frozen = freeze_payload(payload, self._text_bytes_max)
         if isinstance(frozen, Rejection):
             raise self._rejected(chat_id, frozen, "tell")
-        if ref.phase not in _UP:
-            self._supervisor.activate(ref)
+        if ref is None or ref.phase not in _UP:
+            ref = self._bring_up(parsed)
         return ref, Envelope(parsed, frozen[0], frozen[1], deadline_s, incarnation, origin)
 
-    def _reach(
+    def _find(
         self,
-        chat_id: ChatId,
-        *,
+        address: object,
         now_s: float,
         kind: str,
+        *,
         deadline_s: float | None = None,
         incarnation: int | None = None,
-    ) -> Ref:
-        """Find the session an envelope goes to, or raise the first reason why it does not."""
+    ) -> tuple[Ref | None, ChatId]:
+        """Find the session an envelope goes to, or raise the first reason why it does not; nothing is touched."""
+        chat_id = parse_chat_id(address)
+        if isinstance(chat_id, DropReason):
+            raise self._dropped(address, chat_id, kind)
+        timely = deadline_s is None or _is_finite(deadline_s)
         registry = self._registry
         ref = registry.get(chat_id)
         phase = SessionPhase.ABSENT if ref is None else ref.phase
@@ -235,12 +237,23 @@ class Router:
             incarnation=0 if ref is None else ref.incarnation,
             stopping=self._services.stopping,
         )
-        decision = route(chat_id, view, now_s=now_s, deadline_s=deadline_s, incarnation=incarnation)
+        until_s = deadline_s if timely else None
+        decision = route(chat_id, view, now_s=now_s, deadline_s=until_s, incarnation=incarnation)
         if isinstance(decision, Drop):
-            raise self._dropped(chat_id, decision.reason, kind)
-        if ref is None:
-            assert isinstance(decision, Activate), "only a live session is delivered to"
-            ref = registry.get_or_insert(chat_id)
+            fenced = decision.reason is DropReason.STOPPING and self._services.fenced
+            raise self._dropped(chat_id, DropReason.FENCED if fenced else decision.reason, kind)
+        if not timely:
+            found = f"{deadline_s!r:.40} of type {type(deadline_s).__name__}"
+            raise self._rejected(
+                address, Rejection(DropReason.INVALID_PAYLOAD, "deadline_s", found, "give seconds, or none"), kind
+            )
+        assert ref is not None or isinstance(decision, Activate), "only a live session is delivered to"
+        return ref, chat_id
+
+    def _bring_up(self, chat_id: ChatId) -> Ref:
+        """Bring a session up; there is no suspension between the look, the insert and the start."""
+        ref = self._registry.get_or_insert(chat_id)
+        self._supervisor.activate(ref)
         return ref
 
     def _chained(self, session: Session, chat_id: object) -> Origin:
@@ -288,6 +301,11 @@ class Router:
         self._services.accounts.drop(chat_id, rejection.reason, kind)
         detail = f"{rejection.field} is {rejection.found}"
         return refused(rejection.reason, detail, chat_id, rejection.remedy)
+
+
+def _is_finite(value: object) -> bool:
+    """Say whether a value is a number of seconds that can be waited for."""
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 _ACTIVE = SessionPhase.ACTIVE

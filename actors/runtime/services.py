@@ -1,5 +1,6 @@
 """What every session of a runtime shares, handed to each by its supervisor."""
 
+import math
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -36,6 +37,7 @@ class Checkpoints:
             trio.lowlevel.reschedule(self._task)
             self._task = None
 
+    @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:
         """Serve until cancelled."""
         while True:
@@ -56,6 +58,49 @@ class Checkpoints:
         return trio.lowlevel.Abort.SUCCEEDED
 
 
+class Deadlines:
+    """Tells turns that their time is up; the limit is the same for all, so they wait in the order of their starts."""
+
+    def __init__(self, limit_s: float, clock: Clock) -> None:
+        """Start with no turn."""
+        self._limit_s = limit_s
+        self._clock = clock
+        self._due: dict[Turn, tuple[float, Callable[[Turn], None]]] = {}
+        self._scope = trio.CancelScope()
+
+    def __len__(self) -> int:
+        """Count the turns that have time left."""
+        return len(self._due)
+
+    def add(self, turn: "Turn", overdue: "Callable[[Turn], None]") -> None:
+        """Have ``overdue`` called with the turn when its time is up."""
+        due_s = self._clock.now_s() + self._limit_s
+        if not self._due:
+            self._scope.deadline = due_s
+        self._due[turn] = due_s, overdue
+
+    def discard(self, turn: "Turn") -> None:
+        """Forget a turn; one that is not known is left alone."""
+        self._due.pop(turn, None)
+        if not self._due:
+            self._scope.deadline = math.inf
+
+    @trio.lowlevel.enable_ki_protection
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        while True:
+            first_s = next((due_s for due_s, _ in self._due.values()), math.inf)
+            with trio.CancelScope(deadline=first_s) as self._scope:
+                await trio.sleep_forever()
+            now_s = self._clock.now_s()
+            while self._due:
+                turn, (due_s, overdue) = next(iter(self._due.items()))
+                if due_s > now_s:
+                    break
+                del self._due[turn]
+                overdue(turn)
+
+
 @attrs.define
 class Services:
     """The runtime as its sessions see it. ``spawn`` runs a task that lives at most as long as the runtime."""
@@ -70,6 +115,8 @@ class Services:
     recorder: Recorder
     accounts: Accounts
     checkpoints: Checkpoints
+    deadlines: Deadlines
     activations: trio.Semaphore
     spawn: Callable[..., None]
     stopping: bool = False
+    fenced: bool = False

@@ -21,7 +21,7 @@ from actors.errors import (
     StoreUnavailableError,
 )
 from actors.ports import Committed, Erase
-from actors.runtime.actor import Actor, SessionCrashedError, without_cancelled
+from actors.runtime.actor import Actor, SessionCrashedError, torn_down, without_cancelled
 from actors.runtime.committer import Failed, Result
 from actors.runtime.control import AnswerPrompt, CancelTurn, Delete, Prepare, Stop
 from actors.runtime.mailbox import Letter, Reply, Request
@@ -81,12 +81,11 @@ class Supervisor:
         """Run a task behind the barrier."""
         try:
             await work(*arguments)
-        except trio.Cancelled:
-            raise
-        except BaseException as error:  # noqa: BLE001 - the barrier
+        except BaseException as error:
             left = without_cancelled(error)
-            if left is not None:
-                self._services.recorder.record("error", "session.crashed", error=type(left).__name__, place="task")
+            if left is None and torn_down():
+                raise
+            self._services.recorder.record("error", "session.crashed", error=type(error).__name__, place="task")
 
     @trio.lowlevel.enable_ki_protection
     async def _life(self, ref: Ref) -> None:
@@ -110,10 +109,10 @@ class Supervisor:
         try:
             with trio.CancelScope() as ref.scope:
                 await Actor(ref, services).run(lambda: self._ready(ref))
-        except trio.Cancelled:
-            raise  # the whole runtime is being torn down
-        except BaseException as raised:  # noqa: BLE001 - the barrier: every kind, groups included
-            error = without_cancelled(raised)
+        except BaseException as raised:  # the barrier: every kind, groups included
+            error = without_cancelled(raised) or raised
+            if isinstance(error, trio.Cancelled) and torn_down():
+                raise
         finally:
             ref.turn = None
         if error is not None and ref.phase is not SessionPhase.STOPPING:
@@ -236,7 +235,7 @@ class Supervisor:
 
     def _settle(self, ref: Ref, letter: Letter, reason: DropReason) -> None:
         """Account for a letter that will not be handled."""
-        kind = "ask" if isinstance(letter, Request) else "tell"
+        kind = "tell" if not isinstance(letter, Request) else "accept" if type(letter.payload) is Accept else "ask"
         ref.dead += 1
         self._services.accounts.bury(ref.chat_id, reason, kind, letter.size_bytes)
         if isinstance(letter, Request):

@@ -129,6 +129,7 @@ class Turn:
         "draft",
         "due",
         "flushing",
+        "grace",
         "number",
         "pieces",
         "prompts",
@@ -163,7 +164,8 @@ class Turn:
         self.sender = running.queued.sender
         self.saved_state = session.saved
         self.draft = Draft(self.number, self.attempt)
-        self.scope = trio.CancelScope(deadline=clock.now_s() + limits.turn_s)
+        self.scope = trio.CancelScope()
+        self.grace: trio.CancelScope | None = None
         self.task: trio.lowlevel.Task | None = None
         self.cancel_reason = ""
         self.closed = False
@@ -296,6 +298,8 @@ class Turn:
         for room in self.rooms:
             room.set(None)
         self.rooms.clear()
+        if self.grace is not None:
+            self.grace.cancel()
         return self.take_bodies()
 
     def changed_state(self) -> str | None:

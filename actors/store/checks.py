@@ -143,7 +143,7 @@ def check_store(path: Path) -> tuple[Finding, ...]:
         with _reading(path):
             found = [Finding("schema", ok=True, detail=f"version {len(MIGRATIONS)}")]
     except StoreError as error:
-        return (Finding("schema", ok=False, detail=str(error), remedy=error.hint), _ownership(path))
+        return (_failed("schema", error), _ownership(path))
     checks: tuple[tuple[str, str, Callable[[apsw.Connection], Iterator[str]]], ...] = (
         ("integrity", "restore the file from a copy", _integrity),
         ("foreign keys", "restore the file from a copy", _foreign_keys),
@@ -155,7 +155,7 @@ def check_store(path: Path) -> tuple[Finding, ...]:
             with _reading(path) as db:
                 found.append(_finding(name, remedy, list(check(db))))
         except StoreError as error:
-            found.append(Finding(name, ok=False, detail=str(error), remedy=error.hint or remedy))
+            found.append(_failed(name, error, remedy))
     return (*found, _ownership(path))
 
 
@@ -188,6 +188,12 @@ def _ownership(path: Path) -> Finding:
     """Say who owns the store, which is never a fault."""
     owner = owner_of(path)
     return Finding("owner", ok=True, detail=f"owned by {owner}" if owner else "owned by no process")
+
+
+def _failed(name: str, error: StoreError, remedy: str = "") -> Finding:
+    """Make a finding of an error, whose text ends with what to do about it."""
+    detail = str(error).removesuffix(f"; {error.hint}") if error.hint else str(error)
+    return Finding(name, ok=False, detail=detail, remedy=error.hint or remedy)
 
 
 def _finding(name: str, remedy: str, faults: list[str]) -> Finding:

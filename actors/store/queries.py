@@ -127,10 +127,15 @@ def stored(db: apsw.Connection, chat: int, after: int, rows_max: int, chat_id: C
         try:
             decoded = decode_body(body, version)
         except StoreCorruptError as error:
-            message = f"event {seq} cannot be read: {error}"
-            raise StoreCorruptError(message, chat_id=chat_id) from error
+            raise of_session(chat_id, error, f"event {seq} cannot be read: ") from error
         found.append(Event(chat_id, seq, epoch, at_s, decoded))
     return tuple(found)
+
+
+def of_session(chat_id: ChatId, error: StoreCorruptError, where: str = "") -> StoreCorruptError:
+    """Say the same of the session it is about."""
+    message = f"{where}{str(error).removesuffix(f'; {error.hint}')}"
+    return StoreCorruptError(message, chat_id=chat_id, hint=error.hint)
 
 
 def _corrupt(chat_id: ChatId, message: str) -> NoReturn:

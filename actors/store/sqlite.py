@@ -129,7 +129,7 @@ class SQLiteJournal(Journal):
                 if reader is None or readers is self._readers:
                     readers.put(reader)
                 else:  # the store was closed meanwhile
-                    reader.close()
+                    _close(reader)
 
         async with self._reading:
             return await self._offload.run(read)
@@ -170,17 +170,14 @@ class SQLiteJournal(Journal):
             self._writing.release()
 
     def _give_up(self) -> None:
-        """Close what is open; who waits for a reader is told."""
+        """Close what is open; who waits for a reader is told. What cannot be tidied up is left to the next opening."""
         readers, self._readers = self._readers, _queue(None)
+        writer, self._writer = self._writer, None
         with suppress(queue.Empty):
             while True:
-                reader = readers.get_nowait()
-                if reader is not None:
-                    reader.close()
+                _close(readers.get_nowait())
         readers.put(None)
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        _close(writer)
         self._ownership.release()
 
     def _write(self, entries: Sequence[Entry]) -> Sequence[Outcome]:
@@ -237,7 +234,10 @@ class _Group:
                 chat = self._keys.get(entry.chat_id) or self._key(entry.chat_id)
                 if chat is None:
                     return None
-                rows.add(chat, entry.expected_seq, entry.events)
+                try:
+                    rows.add(chat, entry.expected_seq, entry.events)
+                except StoreCorruptError as error:
+                    raise queries.of_session(entry.chat_id, error) from error
             else:
                 if not self._write_rows(rows):
                     return None
@@ -380,8 +380,15 @@ def _closed_on_failure(connection: apsw.Connection) -> Iterator[apsw.Connection]
     try:
         yield connection
     except BaseException:
-        connection.close()
+        _close(connection)
         raise
+
+
+def _close(connection: apsw.Connection | None) -> None:
+    """Close a connection; an error on the way changes nothing of what was committed."""
+    if connection is not None:
+        with suppress(apsw.Error):
+            connection.close()
 
 
 def _execute(db: apsw.Connection, statement: str, rows: list[Row]) -> None:

@@ -7,10 +7,8 @@ one file. What is expected is always computed here, from the events alone.
 import random
 import tempfile
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import hypothesis
 import hypothesis.strategies as st
@@ -50,19 +48,9 @@ from tests.store.histories import (
     state_of,
     text,
 )
-
-ROWS = 10_000
-"""More rows than any history here has."""
+from tests.store.places import ROWS, Place, fill, numbers, opened
 
 UNKNOWN = ChatId("live:unknown")
-
-
-class Place(Protocol):
-    """Where a store can be."""
-
-    def journal(self) -> Journal:
-        """Make a journal on what is here; it is not open yet."""
-        ...
 
 
 class _Contract:
@@ -390,27 +378,6 @@ class _Reading(_Contract):
 
 class JournalContract(_Ownership, _Writing, _Reading):
     """All of it."""
-
-
-@asynccontextmanager
-async def opened(place: Place, *, takeover: bool = False) -> AsyncIterator[tuple[Journal, Opened]]:
-    """Live one life on a store."""
-    journal = place.journal()
-    said = await journal.open(takeover=takeover)
-    try:
-        yield journal, said
-    finally:
-        await journal.close()
-
-
-async def fill(journal: Journal, *entries: Entry) -> None:
-    """Write entries that have to be written."""
-    assert list(await journal.commit(entries)) == [Committed()] * len(entries)
-
-
-async def numbers(journal: Journal, chat_id: ChatId) -> list[int]:
-    """List the numbers of a session's events."""
-    return [event.seq for event in await journal.events(chat_id, 0, ROWS)]
 
 
 async def all_pages(journal: Journal, rows_max: int) -> list[Page]:

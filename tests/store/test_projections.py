@@ -1,0 +1,139 @@
+"""Every row beside the journal says what the events say, however they were grouped into transactions."""
+
+import random
+import tempfile
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+import apsw
+import hypothesis
+import hypothesis.strategies as st
+import trio
+
+from actors.core.events import (
+    AttemptInterrupted,
+    Event,
+    MessageAccepted,
+    MessageAdded,
+    PromptAnswered,
+    PromptClosed,
+    PromptOpened,
+    SessionCreated,
+    TextAppended,
+    ToolCalled,
+    ToolEnded,
+    TurnEnded,
+    TurnStarted,
+)
+from actors.core.lifecycle import PartStatus
+from actors.store.projections import INSERT_PART, INSERT_TURN, UPDATE_PART, UPDATE_TURN, Rows
+from tests.store.histories import CHAT, OTHER, Story, append, entries_of, events_of, groups_of, state_of
+from tests.store.journal_contract import accepted
+from tests.store.places import FilePlace, fill, opened
+
+Table = dict[tuple[object, ...], list[object]]
+"""The rows of a table by their keys, without the key of the session."""
+
+KEYS = {"turn": 1, "message": 3, "part": 4, "tool_call": 3, "prompt": 3}
+"""How many columns after the session's name a row of each table."""
+
+
+def rows_of(events: Sequence[Event]) -> dict[str, Table]:
+    """Work out the rows of a session, one event after the other."""
+    tables: dict[str, Table] = defaultdict(dict)
+    turn, message, part, call, prompt = (tables[name] for name in KEYS)
+    for event in events:
+        seq, body = event.seq, event.body
+        match body:
+            case MessageAdded():
+                message[0, 0, seq] = [seq, body.role, body.message_id]
+                for number, seed in enumerate(body.parts):
+                    part[0, 0, seq, number] = [seed.kind, "complete", len(seed.text), seq, seq]
+            case MessageAccepted():
+                turn[body.turn,] = ["queued", 0, seq, None, "", ""]
+                message[body.turn, 0, -1] = [seq, "user", body.message_id]
+                part[body.turn, 0, -1, 0] = ["text", "complete", len(body.text), seq, seq]
+            case TurnStarted():
+                turn[body.turn,][:2] = ["running", body.attempt]
+            case AttemptInterrupted():
+                turn[body.turn,][:2] = ["queued", body.attempt]
+            case TurnEnded():
+                turn[body.turn,] = [body.status, body.attempt, turn[body.turn,][2], seq, body.reason, body.error]
+            case TextAppended():
+                where = (body.turn, body.attempt, body.message)
+                message.setdefault(where, [seq, "assistant", "/".join(map(str, where))])
+                row = part.setdefault((*where, body.part), [body.type, "", 0, seq, seq])
+                assert row[2] == body.offset
+                row[1:] = [body.status, body.offset + len(body.text), row[3], seq]
+            case ToolCalled():
+                where = (body.turn, body.attempt, body.message)
+                message.setdefault(where, [seq, "assistant", "/".join(map(str, where))])
+                part[*where, body.part] = ["tool_call", "complete", len(body.arguments), seq, seq]
+                call[body.turn, body.attempt, body.call] = [body.call_id, body.name, "running", seq, None]
+            case ToolEnded():
+                where = (body.turn, body.attempt, body.message)
+                message[where] = [seq, "tool", "/".join(map(str, where))]
+                part[*where, 0] = ["tool_result", "complete", len(body.content), seq, seq]
+                row = call[body.turn, body.attempt, body.call]
+                row[2:] = [body.status, row[3], seq]
+            case PromptOpened():
+                prompt[body.turn, body.attempt, body.prompt] = ["open", seq, None]
+            case PromptAnswered() | PromptClosed():
+                key = max(key for key in prompt if (key[0], key[2]) == (body.turn, body.prompt))
+                prompt[key] = ["answered" if isinstance(body, PromptAnswered) else "closed", prompt[key][1], seq]
+            case _:
+                pass
+    return tables
+
+
+def rows_in(db: apsw.Connection, chat: int) -> dict[str, Table]:
+    """Read the rows of a session."""
+    tables: dict[str, Table] = {}
+    for name, keys in KEYS.items():
+        rows = db.execute(f"SELECT * FROM {name} WHERE chat=?", (chat,))  # noqa: S608 - the names stand above
+        tables[name] = {row[1 : 1 + keys]: list(row[1 + keys :]) for row in rows}
+    return tables
+
+
+def test_the_rows_are_what_the_events_come_to_one_by_one() -> None:
+    """Two sessions in the same groups, several entries of each in one transaction."""
+
+    @hypothesis.given(chance=st.randoms(use_true_random=False), steps=st.integers(0, 30))
+    def holds(chance: random.Random, steps: int) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            trio.run(play, FilePlace(Path(folder)), chance, steps)
+
+    holds()
+
+
+async def play(place: FilePlace, chance: random.Random, steps: int) -> None:
+    """Write two histories in random groups and compare every table."""
+    histories = {chat_id: entries_of(chat_id, Story(chance, chat_id).tell(steps)) for chat_id in (CHAT, OTHER)}
+    entries = [entry for chat_id in (CHAT, OTHER) for entry in histories[chat_id]]
+    entries.sort(key=lambda entry: entry.expected_seq)
+    async with opened(place) as (journal, _):
+        for group in groups_of(entries, chance):
+            await fill(journal, *group)
+        with closing(apsw.Connection(str(place.path))) as db:
+            for chat_id, history in histories.items():
+                events = events_of(history)
+                state = state_of(chat_id, events)
+                row = db.execute("SELECT chat, seq, turns, state FROM session WHERE chat_id=?", (chat_id,)).get
+                assert row[1:] == (state.seq, state.turns, state.saved)
+                assert rows_in(db, row[0]) == rows_of(events)
+
+
+def test_a_row_that_an_entry_makes_and_changes_is_written_once() -> None:
+    """The common turn costs one row for its turn and one for each part, however many pieces it came in."""
+    pieces = [TextAppended(1, 1, 0, 0, "text", n, "x", PartStatus.STREAMING) for n in range(5)]
+    end = TextAppended(1, 1, 0, 0, "text", 5, "", PartStatus.COMPLETE)
+    rows = Rows()
+    rows.add(7, 0, append(CHAT, 0, SessionCreated(), accepted(1), TurnStarted(1, 1), *pieces).events)
+    rows.add(7, 8, append(CHAT, 8, end).events)
+    assert rows.by_statement[INSERT_TURN] == [("running", 1, None, "", "", 2, 7, 1)]
+    assert rows.by_statement[UPDATE_TURN] == []
+    assert rows.by_statement[INSERT_PART][1:] == [("streaming", 5, 8, "text", 4, 7, 1, 1, 0, 0)]
+    assert rows.by_statement[UPDATE_PART] == [("complete", 0, 9, 7, 1, 1, 0, 0)]
+    assert rows.sessions == [(8, 1, None, 7, 0), (9, 0, None, 7, 8)]
