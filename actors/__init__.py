@@ -50,7 +50,8 @@ from actors.errors import (
 from actors.host import open_runtime
 from actors.runtime.accounting import DeadLetter
 from actors.runtime.agent import Agent, Session, agent
-from actors.runtime.facade import Inspection, Receipt, Runtime, Statistics
+from actors.runtime.facade import Receipt, Runtime
+from actors.runtime.observation import Inspection, Statistics
 from actors.runtime.ref import TurnResult
 from actors.runtime.subscription import Subscription
 from actors.runtime.turn import ToolCall, ToolOutcome, Turn

@@ -9,8 +9,8 @@ from typing import Final
 import attrs
 import msgspec
 import trio
-from rich.console import Console
 
+from actors.cli.table import plain_console
 from actors.store.checks import Finding, check_store, sqlite_version
 
 PYTHON_MIN: Final = (3, 11)
@@ -26,7 +26,7 @@ async def examine(store: Path | None, *, as_json: bool) -> int:
     """
     findings = list(check_environment())
     if store is not None:
-        with Console(file=sys.stderr).status(f"checking {store}"):
+        with plain_console(sys.stderr).status(f"checking {store}"):
             findings += await trio.to_thread.run_sync(check_store, store)
     bad = [finding for finding in findings if not finding.ok]
     if as_json:
@@ -56,9 +56,9 @@ def _at_least(name: str, found: str, least: tuple[int, ...]) -> Finding:
 
 def _print(findings: Sequence[Finding]) -> None:
     """Print a line for each check."""
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = plain_console()
     for finding in findings:
         verdict, style = ("ok ", "green") if finding.ok else ("bad", "bold red")
         console.print(verdict, style=style, end=" ")
         remedy = "" if finding.ok or not finding.remedy else f"; {finding.remedy}"
-        console.print(f"{finding.name}: {finding.detail}{remedy}")
+        console.print(f"{finding.name}: {finding.detail}{remedy}", soft_wrap=True)

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from actors.cli.export import chosen
+from actors.cli.table import plain_console
 from actors.core.events import Event, EventBody
 from actors.core.ids import ChatId
 from actors.runtime.clock import Threads
@@ -128,8 +129,8 @@ def _print_session(session: SessionRow, turns: tuple[TurnRow, ...], events: tupl
 
 def _console() -> Console:
     """Make the console to print on; what reads a pipe wants a row in one line."""
-    console = Console(highlight=False, markup=False)
-    return console if console.is_terminal else Console(highlight=False, markup=False, width=PIPE_COLUMNS)
+    console = plain_console()
+    return console if console.is_terminal else plain_console(width=PIPE_COLUMNS)
 
 
 def _owned(owner: str) -> str:

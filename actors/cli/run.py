@@ -17,12 +17,11 @@ import attrs
 import msgspec
 import trio
 from cyclopts import Parameter, validators
-from rich.console import Console
 
 from actors.cli.export import add_message
 from actors.cli.playback import Pace, Player, Recording, Script, gap_s, parse_pace, slug_of, write_scripts
 from actors.cli.stopping import Stop
-from actors.cli.table import LiveTable, Sample, summary_table
+from actors.cli.table import LiveTable, Sample, plain_console, summary_table
 from actors.core.ids import ChatId
 from actors.core.limits import Limits
 from actors.core.transcript import Message
@@ -32,7 +31,8 @@ from actors.recordings.canonical import Digest
 from actors.recordings.reader import read_conversations, read_sample, sample_path
 from actors.runtime.agent import agent
 from actors.runtime.clock import SystemClock
-from actors.runtime.facade import Runtime, Statistics
+from actors.runtime.facade import Runtime
+from actors.runtime.observation import Statistics
 from actors.store.checks import holds_sessions, list_sessions
 
 ATTEMPTS_MAX: Final = 1000
@@ -142,11 +142,13 @@ async def run(files: Sequence[Path], options: RunOptions) -> int:
     that has these conversations already, StoreError if the store cannot be used.
     """
     pace = Pace(parse_pace(options.pace))
-    notices = Console(file=sys.stderr, soft_wrap=True, highlight=False, markup=False)
+    notices = plain_console(sys.stderr)
 
     def on_stop() -> None:
         pace.hurry()  # so that running turns come to their end while the runtime drains
-        notices.print("stopping; a second signal ends at once, and nothing that was acknowledged is lost")
+        notices.print(
+            "stopping; a second signal ends at once, and nothing that was acknowledged is lost", soft_wrap=True
+        )
 
     stop = Stop(on_stop)
     summary: Summary | None = None
@@ -251,7 +253,7 @@ class Driver:
 
         Raises StoreUnavailableError after ``DEGRADED_S_MAX`` seconds of it.
         """
-        notices = Console(file=sys.stderr, soft_wrap=True, highlight=False, markup=False)
+        notices = plain_console(sys.stderr)
         turns = sum(len(script.conversation.turns) for script in self._scripts.values())
         degraded_since_s: float | None = None
         while True:
@@ -261,7 +263,7 @@ class Driver:
                 degraded_since_s = None
             elif degraded_since_s is None:
                 degraded_since_s = now_s
-                notices.print("degraded: the store cannot be written; what was accepted waits")
+                notices.print("degraded: the store cannot be written; what was accepted waits", soft_wrap=True)
             elif now_s - degraded_since_s > DEGRADED_S_MAX:
                 message = f"the store could not be written for {DEGRADED_S_MAX:.0f} seconds"
                 raise StoreUnavailableError(message, hint="mend the disk and run again with --resume")
@@ -362,7 +364,7 @@ def _print(summary: Summary, options: RunOptions) -> None:
         sys.stdout.buffer.write(msgspec.json.encode(summary) + b"\n")
         sys.stdout.buffer.flush()
         return
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console = plain_console()
     apart = {"mismatched", "turns_by_status", "dropped"}
     shown = attrs.asdict(summary, filter=lambda field, _: field.name not in apart)
     rows = [(name.replace("_", " "), str(value)) for name, value in shown.items()]
@@ -373,4 +375,4 @@ def _print(summary: Summary, options: RunOptions) -> None:
     store = shlex.quote(summary.store)
     for command in ("inspect", "export", "export --canonical", "doctor"):
         verb, _, flag = command.partition(" ")
-        console.print(f"actors {verb} --store {store} {flag}".rstrip())
+        console.print(f"actors {verb} --store {store} {flag}".rstrip(), soft_wrap=True)

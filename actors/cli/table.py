@@ -4,14 +4,14 @@ import sys
 from collections import deque
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TextIO
 
 import attrs
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from actors.runtime.facade import Statistics
+from actors.runtime.observation import Statistics
 
 WINDOW_SAMPLES: Final = 9
 """Rates are means over this many samples, two seconds at the usual pace."""
@@ -34,7 +34,7 @@ class LiveTable:
 
     def __init__(self, console: Console | None = None, *, quiet: bool = False) -> None:
         """Draw on ``console`` (None: standard error); ``quiet`` draws nothing at all."""
-        console = console or Console(file=sys.stderr)
+        console = console or plain_console(sys.stderr)
         self._samples: deque[Sample] = deque(maxlen=WINDOW_SAMPLES)
         self._live: Live | None = None
         if console.is_terminal and not quiet:
@@ -63,6 +63,11 @@ class LiveTable:
         self._samples.append(sample)
         if self._live is not None:
             self._live.update(progress_table(sample, self._samples[0]), refresh=True)
+
+
+def plain_console(file: TextIO | None = None, *, width: int | None = None) -> Console:
+    """Make a console that prints what it is given: ``[b]`` is no markup here, and ``live:a:`` holds no emoji."""
+    return Console(file=file, width=width, highlight=False, markup=False, emoji=False)
 
 
 def progress_table(now: Sample, before: Sample) -> Table:

@@ -5,9 +5,9 @@ import random
 import time
 from collections.abc import Callable
 from typing import Final, TypeVar
-from typing_extensions import override
 
 import trio
+from typing_extensions import override
 
 from actors.ports import Clock, Offload
 

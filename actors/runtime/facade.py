@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-import attrs
 import trio
 
 from actors.core.commands import Answer, Create, Seed
@@ -22,15 +21,15 @@ from actors.runtime.agent import Agent, Session
 from actors.runtime.committer import Committer, Failed, Result
 from actors.runtime.control import AnswerPrompt, CancelTurn, Delete, Prepare, Stop
 from actors.runtime.mailbox import Reply
+from actors.runtime.observation import Inspection, Statistics, inspection, statistics
 from actors.runtime.recorder import Recorder
 from actors.runtime.ref import Accepted, Ref, TurnResult
 from actors.runtime.refusals import refused
-from actors.runtime.registry import Letters, Registry
+from actors.runtime.registry import Registry
 from actors.runtime.router import Overflow, Router
 from actors.runtime.services import Checkpoints, Deadlines, Services
 from actors.runtime.subscription import Subscription
 from actors.runtime.supervisor import Supervisor
-from actors.runtime.turn import Turn
 
 SeedLike = Seed | tuple[str, str]
 """A message to begin a history with: a ``Seed``, or a role and a text."""
@@ -39,13 +38,12 @@ SeedLike = Seed | tuple[str, str]
 class Receipt:
     """A message that is on disk: its place, and the way to its result."""
 
-    __slots__ = ("_accepted", "_ref", "_runtime", "chat_id", "duplicate", "epoch", "message_id", "seq", "turn")
+    __slots__ = ("_runtime", "chat_id", "duplicate", "epoch", "message_id", "seq", "turn")
 
-    def __init__(self, runtime: "Runtime", ref: Ref, accepted: Accepted) -> None:
+    def __init__(self, runtime: "Runtime", chat_id: ChatId, accepted: Accepted) -> None:
         """Made by ``Runtime.send``; ``duplicate`` says that the key was known and this is the first receipt again."""
         self._runtime = runtime
-        self._ref = ref
-        self.chat_id = ref.chat_id
+        self.chat_id = chat_id
         self.message_id = accepted.message_id
         self.turn = accepted.turn
         self.seq = accepted.seq
@@ -57,90 +55,15 @@ class Receipt:
 
         Raises UnavailableError if the session is stopped or quarantined first; the message is on disk all the same.
         """
-        return await self._runtime._result(self._ref, self)  # noqa: SLF001 - the runtime's own part
+        return await self._runtime._result(self)  # noqa: SLF001 - the runtime's own part
 
     async def cancel(self) -> TurnResult:
         """Stop the turn, queued or running, and say how it ended; a turn that had ended stays as it was.
 
         What the agent had said is kept. An agent that does not end within the grace is given up.
         """
-        reply = Reply()
-        if self._ref.phase is SessionPhase.ACTIVE:
-            self._ref.mailbox.post_control(("cancel", self.turn), CancelTurn(self.turn, reply))
+        self._runtime._cancel(self)  # noqa: SLF001 - the runtime's own part
         return await self.result()
-
-
-@attrs.frozen
-class Inspection:
-    """What a session is doing: its last committed state and the facts of its running turn."""
-
-    chat_id: str
-    phase: str
-    status: str
-    epoch: int
-    incarnation: int
-    seq: int
-    turns: int
-    running_turn: int | None
-    running_attempt: int | None
-    cancelling: bool
-    queued_turns: int
-    open_calls: int
-    open_prompts: int
-    mailbox_messages: int
-    mailbox_bytes: int
-    waiting_senders: int
-    subscribers: int
-    restarts: int
-    last_error: str
-
-
-@attrs.frozen
-class Statistics:
-    """Every count and every bound of a runtime, at one moment."""
-
-    epoch: int
-    stopping: bool
-    degraded: bool
-    sessions_known: int
-    sessions_live: int
-    phases: dict[str, int]
-    sent: int
-    refused: int
-    given_up: int
-    letters: Letters
-    dropped: dict[str, int]
-    dead_letters: int
-    duplicates: int
-    turns: dict[str, int]
-    turns_open: int
-    events: int
-    signals: int
-    tool_calls: int
-    interrupted: int
-    late_output: int
-    late_replies: int
-    activations: int
-    crashes: int
-    restarts: int
-    quarantines: int
-    abandoned: int
-    subscribers: int
-    lagged: int
-    mailbox_bytes: int
-    commit_groups: int
-    commit_entries: int
-    commit_entries_in_group_max: int
-    commit_retries: int
-    log_written: int
-    log_lost: int
-    log_failed: int
-    limits: Limits
-
-    @property
-    def closed(self) -> bool:
-        """Whether the sums are right: every envelope was refused, given up, or has its place among the letters."""
-        return self.letters.closed and self.sent == self.refused + self.given_up + self.letters.admitted
 
 
 class Runtime:
@@ -218,7 +141,7 @@ class Runtime:
             incarnation=incarnation,
             overflow=overflow,
         )
-        return Receipt(self, ref, accepted)
+        return Receipt(self, ref.chat_id, accepted)
 
     def tell_nowait(self, chat_id: object, payload: object, *, origin: Origin | None = None) -> None:
         """Put a volatile message into a session's mailbox, or raise RefusedError at once; see ``tell``."""
@@ -315,30 +238,7 @@ class Runtime:
         """
         parsed = self._known(chat_id)
         ref = self._registry.get(parsed) or Ref(parsed, self._services.limits, self._registry.budget)
-        state = ref.state or SessionState(parsed)
-        running = state.running
-        live = ref.turn
-        return Inspection(
-            chat_id=parsed,
-            phase=str(ref.phase),
-            status=state.status,
-            epoch=self._services.epoch,
-            incarnation=ref.incarnation,
-            seq=ref.seq,
-            turns=state.turns,
-            running_turn=None if running is None else running.turn,
-            running_attempt=None if running is None else running.attempt,
-            cancelling=isinstance(live, Turn) and bool(live.cancel_reason),
-            queued_turns=len(state.queue),
-            open_calls=0 if running is None else len(running.calls),
-            open_prompts=0 if running is None else len(running.prompts),
-            mailbox_messages=len(ref.mailbox.messages),
-            mailbox_bytes=ref.mailbox.bytes_held,
-            waiting_senders=ref.mailbox.waiting,
-            subscribers=len(ref.broadcast),
-            restarts=ref.restarts,
-            last_error=ref.last_error,
-        )
+        return inspection(ref, self._services.epoch)
 
     def dead_letters(self) -> tuple[DeadLetter, ...]:
         """Show the latest dead letters, oldest first."""
@@ -346,53 +246,7 @@ class Runtime:
 
     def statistics(self) -> Statistics:
         """Show every count and every bound."""
-        services, registry = self._services, self._registry
-        counts, writer, recorder = services.accounts.counts, services.committer.statistics, services.recorder
-        phases: dict[str, int] = {}
-        turns_open = subscribers = 0
-        for ref in registry:
-            phases[str(ref.phase)] = phases.get(str(ref.phase), 0) + 1
-            turns_open += 0 if ref.state is None else len(ref.state.open_turns)
-            subscribers += len(ref.broadcast)
-        return Statistics(
-            epoch=services.epoch,
-            stopping=services.stopping,
-            degraded=writer.degraded,
-            sessions_known=len(registry.known),
-            sessions_live=self._supervisor.live,
-            phases=phases,
-            sent=self._router.sent,
-            refused=counts.refused,
-            given_up=counts.given_up,
-            letters=registry.letters(),
-            dropped=dict(counts.dropped),
-            dead_letters=len(services.accounts.dead_letters),
-            duplicates=counts.duplicates,
-            turns=dict(counts.turns),
-            turns_open=turns_open,
-            events=counts.events,
-            signals=counts.signals,
-            tool_calls=counts.tool_calls,
-            interrupted=counts.interrupted,
-            late_output=counts.late_output,
-            late_replies=counts.late_replies,
-            activations=counts.activations,
-            crashes=counts.crashes,
-            restarts=counts.restarts,
-            quarantines=counts.quarantines,
-            abandoned=counts.abandoned,
-            subscribers=subscribers,
-            lagged=counts.lagged,
-            mailbox_bytes=registry.budget.bytes_reserved,
-            commit_groups=writer.groups,
-            commit_entries=writer.entries,
-            commit_entries_in_group_max=writer.entries_in_group_max,
-            commit_retries=writer.retries,
-            log_written=recorder.written,
-            log_lost=recorder.lost,
-            log_failed=recorder.failed,
-            limits=services.limits,
-        )
+        return statistics(self._services, self._registry, sent=self._router.sent, live=self._supervisor.live)
 
     async def recover(self, unfinished: Sequence[ChatId]) -> None:
         """Settle what an earlier life left running and go on with what it left queued, before anything is taken."""
@@ -500,23 +354,37 @@ class Runtime:
             message = f"the store has a session that its directory lacks: {result}"
             raise StoreError(message, chat_id=chat_id, hint="open the store again")
 
-    async def _result(self, ref: Ref, receipt: Receipt) -> TurnResult:
-        """Wait for the end of a turn."""
-        reply = ref.wait_turn(receipt.turn)
-        if reply is not None:
+    def _cancel(self, receipt: Receipt) -> None:
+        """Have a turn cancelled by the session that is live now, if one is."""
+        ref = self._registry.get(receipt.chat_id)
+        if ref is not None and ref.phase in _UP:
+            ref.mailbox.post_control((CancelTurn, receipt.turn), CancelTurn(receipt.turn, Reply()))
+
+    async def _result(self, receipt: Receipt) -> TurnResult:
+        """Wait for the end of a turn in the session that is live now, or look it up if none is."""
+        ref = self._registry.get(receipt.chat_id)
+        live = ref is not None and (ref.phase in _UP or ref.phase is SessionPhase.STOPPING)
+        if ref is not None and ref.phase in _UP and ref.state is None:
+            ready = Reply()
+            ref.mailbox.post_control(ready, Prepare(ready, history=False))
+            await ready.wait()
+        reply = ref.wait_turn(receipt.turn) if ref is not None and live else None
+        if ref is not None and reply is not None:
             try:
                 result = await reply.wait()
             finally:
                 ref.forget_wait(receipt.turn, reply)
             if isinstance(result, TurnResult):
                 return result
-        found = await self._services.journal.find(ref.chat_id, receipt.message_id)
+        chat_id = receipt.chat_id
+        found = await self._services.journal.find(chat_id, receipt.message_id)
         if found is None:
-            raise refused(DropReason.DELETED_CHAT, chat_id=ref.chat_id)
+            raise refused(DropReason.DELETED_CHAT, chat_id=chat_id)
         if found.status in {"queued", "running"}:
-            reason = DropReason.QUARANTINED if ref.phase is SessionPhase.QUARANTINED else DropReason.STOPPING
-            raise refused(reason, "the session ended before the turn did; the message is on disk", ref.chat_id)
-        page = await self._services.journal.messages(ref.chat_id, receipt.turn + 1, 1)
+            phase = SessionPhase.ABSENT if ref is None else ref.phase
+            reason = _ENDED_EARLY.get(phase, DropReason.STOPPING)
+            raise refused(reason, "the session ended before the turn did; the message is on disk", chat_id)
+        page = await self._services.journal.messages(chat_id, receipt.turn + 1, 1)
         said = (message for message in page.messages if message.turn == receipt.turn and message.role == "assistant")
         text = "".join(message.text for message in said)
         return TurnResult(receipt.turn, found.status, found.reason, found.error, text)
@@ -526,6 +394,8 @@ class Runtime:
         ref = self._registry.get(chat_id)
         if ref is None:
             return
+        if ref.phase is SessionPhase.FENCED:
+            raise refused(DropReason.FENCED, chat_id=chat_id)
         reply = Reply()
         ref.ending.append(reply)
         ref.mailbox.post_control(type(signal), signal)
@@ -541,6 +411,11 @@ class Runtime:
         await reply.wait()
 
 
+_ENDED_EARLY = {
+    SessionPhase.QUARANTINED: DropReason.QUARANTINED,
+    SessionPhase.FENCED: DropReason.FENCED,
+    SessionPhase.DELETED: DropReason.DELETED_CHAT,
+}
 _POLL_S = 0.005
 _UP = frozenset({SessionPhase.ACTIVATING, SessionPhase.ACTIVE, SessionPhase.RESTARTING})
 

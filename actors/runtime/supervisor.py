@@ -21,7 +21,8 @@ from actors.errors import (
     StoreUnavailableError,
 )
 from actors.ports import Committed, Erase
-from actors.runtime.actor import Actor, SessionCrashedError, torn_down, without_cancelled
+from actors.runtime.actor import Actor, SessionCrashedError
+from actors.runtime.attempt import torn_down, without_cancelled
 from actors.runtime.committer import Failed, Result
 from actors.runtime.control import AnswerPrompt, CancelTurn, Delete, Prepare, Stop
 from actors.runtime.mailbox import Letter, Reply, Request
@@ -146,7 +147,16 @@ class Supervisor:
             return 0.0
         if isinstance(error, StoreUnavailableError):  # the disk's fault, not the session's
             self._registry.move(ref, "crash")
-            return services.limits.commit_retry_last_s * services.clock.dice()
+            delay_s = services.limits.commit_retry_last_s * services.clock.dice()
+            services.recorder.limited(
+                "warning",
+                "session.restarting",
+                ref.chat_id,
+                chat_id=ref.chat_id,
+                error=ref.last_error,
+                delay_s=round(delay_s, 3),
+            )
+            return delay_s
         counts.crashes += 1
         services.recorder.limited(
             "error", "session.crashed", ref.chat_id, chat_id=ref.chat_id, error=ref.last_error, place=_place(cause)

@@ -14,13 +14,13 @@ import trio
 from trio.lowlevel import checkpoint, checkpoint_if_cancelled
 
 from actors.core.draft import Draft, Segment
-from actors.core.envelope import check_text, clean_text
+from actors.core.envelope import clean_text
 from actors.core.events import EventBody
 from actors.core.lifecycle import PartStatus, ToolStatus
 from actors.core.limits import Limits
 from actors.core.session import SessionState
 from actors.core.transcript import History
-from actors.errors import ConfigurationError, TurnOverError
+from actors.errors import ConfigurationError, Reject, TurnOverError
 from actors.ports import Clock
 from actors.runtime.broadcast import Broadcast
 from actors.runtime.mailbox import Reply
@@ -86,15 +86,14 @@ class ToolCall:
         """Give the call its outcome and wait until it is on disk.
 
         Raises TurnOverError if the call has its outcome already or the turn has ended. Content that is not storable as
-        UTF-8 is cleaned.
+        UTF-8 is cleaned; content beyond the limit ``message_bytes_max`` is left out, and the outcome is an error that
+        says so.
         """
         if not self._open:
             message = f"tool call {self.number} ({self.name}) has its outcome already"
             raise TurnOverError(message, chat_id=self._turn.chat_id)
         self._open = False
-        status = ToolStatus.OK if ok else ToolStatus.ERROR
-        await self._turn._end_call(self.number, status, clean_text(content))  # noqa: SLF001 - the turn's own part
-        return ToolOutcome(content, ok)
+        return await self._turn._end_call(self.number, clean_text(content), ok)  # noqa: SLF001 - the turn's own part
 
     async def run(self, function: ToolFunction) -> ToolOutcome:
         """Run a function as the tool: what it returns is the outcome, an exception is an error outcome.
@@ -104,9 +103,10 @@ class ToolCall:
         """
         try:
             result = await function()
+            content = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
         except Exception as error:  # noqa: BLE001 - a tool's failure is an outcome, not the turn's
             return await self.end(f"{type(error).__name__}", ok=False)
-        return await self.end(result if isinstance(result, str) else json.dumps(result, ensure_ascii=False))
+        return await self.end(content)
 
 
 class Turn:
@@ -118,9 +118,11 @@ class Turn:
         "_busy_s",
         "_checkpoint_bytes",
         "_give_way_s",
+        "_message_bytes_max",
         "_port",
         "_quantum_s",
         "_state",
+        "_tool_calls_max",
         "_unsaved_bytes_max",
         "attempt",
         "cancel_reason",
@@ -154,6 +156,8 @@ class Turn:
         self._give_way_s = clock.busy_s() + limits.quantum_s
         self._unsaved_bytes_max = limits.unsaved_bytes_max
         self._checkpoint_bytes = limits.checkpoint_bytes_max
+        self._message_bytes_max = limits.message_bytes_max
+        self._tool_calls_max = limits.tool_calls_max
         self._broadcast = broadcast
         self._bodies: list[EventBody] = []
         self._state: object = _UNSET
@@ -234,8 +238,14 @@ class Turn:
         return (await self.calls([(name, arguments, call_id)]))[0]
 
     async def calls(self, calls: Sequence[tuple[str, object, str]]) -> list[ToolCall]:
-        """Put several tool calls of one message on disk together: each a name, its arguments, its id."""
+        """Put several tool calls of one message on disk together: each a name, its arguments, its id.
+
+        Raises Reject, which ends the turn, when the turn would make more calls than the limit ``tool_calls_max``.
+        """
         self._check_open()
+        if self.draft.calls + len(calls) > self._tool_calls_max:
+            message = f"a turn may make {self._tool_calls_max} tool calls"
+            raise Reject(message)
         made = []
         for name, arguments, call_id in calls:
             text = arguments if isinstance(arguments, str) else _json_text(arguments, "arguments")
@@ -343,13 +353,16 @@ class Turn:
             await checkpoint()
             self._give_way_s = self._busy_s() + self._quantum_s
 
-    async def _end_call(self, number: int, status: ToolStatus, content: str) -> None:
+    async def _end_call(self, number: int, content: str, ok: bool) -> ToolOutcome:  # noqa: FBT001 - the turn's own part
         """Write the outcome of a call."""
         self._check_open()
-        size = check_text(content or " ", 1 << 40)
-        assert isinstance(size, int), "the content was cleaned"
-        self.draft.result(number, status, content, self._bodies)
+        size_bytes = len(content) if content.isascii() else len(content.encode())
+        if size_bytes > self._message_bytes_max:
+            content = f"The result has {size_bytes} bytes, and at most {self._message_bytes_max} can be kept."
+            ok = False
+        self.draft.result(number, ToolStatus.OK if ok else ToolStatus.ERROR, content, self._bodies)
         await self._port.emit(self, self.take_bodies())
+        return ToolOutcome(content, ok)
 
     def _check_open(self) -> None:
         """Refuse to be used after the end."""

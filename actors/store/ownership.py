@@ -2,7 +2,8 @@
 
 The lock file stands beside the store. Whoever takes over puts a new lock file in its place and raises the epoch in the
 store, so the old owner keeps a lock on a file that is no longer there, and its next write is refused. Needs ``flock``
-(Linux, macOS); the file must be on a local disk.
+(Linux, macOS); the file must be on a local disk. A process that was forked from an owner and executed nothing else
+keeps the lock of an owner that was killed, until it ends too.
 """
 
 import fcntl
@@ -49,8 +50,12 @@ class Ownership:
         raise StoreInUseError(message, hint="stop the processes that fight over the store")
 
     def release(self) -> None:
-        """Give the lock back; safe to call twice. The lock file stays, since removing it could race with an owner."""
+        """Give the lock back; safe to call twice. The lock file stays, since removing it could race with an owner.
+
+        It is unlocked, not only closed, since a process that was forked meanwhile holds a copy of the descriptor.
+        """
         if self._descriptor is not None:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
             os.close(self._descriptor)
             self._descriptor = None
 

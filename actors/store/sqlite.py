@@ -239,9 +239,6 @@ class _Group:
                 except StoreCorruptError as error:
                     raise queries.of_session(entry.chat_id, error) from error
             else:
-                if not self._write_rows(rows):
-                    return None
-                rows = Rows()
                 self._erase(entry)
         return [Committed()] * len(entries) if self._write_rows(rows) else None
 
@@ -282,9 +279,8 @@ class _Group:
         return key
 
     def _erase(self, entry: Erase) -> None:
-        """Remove a session; its rows go with it by their foreign keys."""
+        """Remove a session; its rows go with it by their foreign keys. A key is never given to another session."""
         self._keys.pop(entry.chat_id, None)
-        self.found.pop(entry.chat_id, None)
         self._writer.execute("DELETE FROM session WHERE chat_id=?", (entry.chat_id,))
         self._writer.execute("INSERT OR REPLACE INTO tombstone VALUES (?,?)", (entry.chat_id, entry.at_s))
 

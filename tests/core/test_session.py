@@ -317,6 +317,14 @@ def test_cancelling_a_queued_turn_leaves_the_others_in_their_order() -> None:
     assert state.running == play.state.running
 
 
+def test_only_the_first_in_the_queue_can_start() -> None:
+    """No decision says otherwise; a journal that does is counted, and the queue stays in its order."""
+    play = Play().play([Send(), Send(), Send(), End(TurnStatus.COMPLETED, begin_next=False)])
+    after = evolve(play.state, TurnStarted(3, 1))
+    assert after == attrs.evolve(play.state, seq=play.state.seq + 1)
+    assert evolve(play.state, TurnStarted(2, 1)).open_turns == play.state.queue
+
+
 def test_the_end_of_a_turn_that_does_not_run_leaves_the_one_that_does() -> None:
     """A turn ends by its number alone."""
     play = Play().play([Send(), Send()])

@@ -233,6 +233,18 @@ def test_a_turn_older_than_what_is_kept_is_left_to_the_journal() -> None:
     assert transcript.of_turn(1) == ()
 
 
+def test_a_view_is_not_moved_by_an_older_turn_that_ends_later() -> None:
+    """Whoever looks at what went before a waiting turn goes on seeing what they saw."""
+    play = Play().play([Send(), Send(), Send(), Withdraw(1)])
+    transcript = play.transcript
+    history = transcript.before(3)
+    before = tuple(history)
+    assert [message.turn for message in before] == [2, 3]
+    transcript.add(Event(CHAT, 99, 1, 0.0, TurnEnded(1, 1, TurnStatus.COMPLETED)))
+    assert [message.turn for message in transcript.before(3)] == [1, 2, 3]
+    assert tuple(history) == before
+
+
 def test_a_view_outlives_the_trimming_of_its_list() -> None:
     """What a running turn reads stays where it was, though the transcript has forgotten it."""
     bodies = turns(25)

@@ -36,7 +36,7 @@ ENDS: dict[str, tuple[Step | None, str, str]] = {
     "a failure": (Raise(ValueError), "failed", "error"),
     "its deadline": (Hang(), "failed", "error"),
     "a cancellation": (Hang(), "cancelled", "cancelled"),
-    "a shielded cancellation": (Shield(1000.0), "cancelled", "cancelled"),
+    "a shielded cancellation": (Shield(60.0), "cancelled", "cancelled"),
     "a stop": (Hang(), "interrupted", "interrupted"),
     "the end of its process": (Hang(), "interrupted", "interrupted"),
 }

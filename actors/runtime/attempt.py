@@ -1,0 +1,178 @@
+"""One attempt of a turn: the agent behind its barrier, and the way of what it says to subscribers and to the journal."""
+
+import math
+
+import trio
+from typing_extensions import override
+
+from actors.core.commands import Ask, Emit
+from actors.core.draft import Segment
+from actors.core.effects import Refusal
+from actors.core.envelope import clean_text
+from actors.core.events import EventBody
+from actors.core.lifecycle import TurnStatus
+from actors.core.stream import ProgressSignal
+from actors.core.transcript import History
+from actors.errors import Reject, TurnOverError
+from actors.runtime.agent import Agent
+from actors.runtime.broadcast import Outbox
+from actors.runtime.inner import Done, Flush, Written
+from actors.runtime.mailbox import Mailbox, Reply
+from actors.runtime.ref import Ref
+from actors.runtime.services import Services
+from actors.runtime.turn import Turn, TurnPort
+
+
+class Outlet(TurnPort):
+    """Where the turns of a session speak: live text goes out at once, everything else through the inner door."""
+
+    def __init__(self, ref: Ref, services: Services) -> None:
+        """Belong to a session."""
+        self._ref = ref
+        self._services = services
+
+    @override
+    def said(self, turn: Turn, segment: Segment, size: int) -> None:
+        services = self._services
+        broadcast = self._ref.broadcast
+        if segment is not broadcast.segment or broadcast.hungry:
+            for box in broadcast.said(segment, size):
+                self.lagged(box)
+        if turn.unsaved_bytes >= services.limits.checkpoint_bytes_max:
+            self._flush(turn)
+        elif not turn.due:
+            turn.due = True
+            services.checkpoints.add(turn, self._flush)
+
+    @override
+    def progress(self, turn: Turn, name: str, value: str) -> None:
+        self._services.accounts.counts.signals += 1
+        for box in self._ref.broadcast.progress(ProgressSignal(turn.chat_id, turn.number, name, value)):
+            self.lagged(box)
+
+    @override
+    def late(self, turn: Turn) -> None:
+        self._services.accounts.counts.late_output += 1
+        self._services.recorder.limited("warning", "turn.late_output", turn.chat_id, turn=turn.number)
+
+    @override
+    async def emit(self, turn: Turn, bodies: tuple[EventBody, ...]) -> None:
+        reply = Reply()
+        self._ref.mailbox.post_inner(Written(Emit(turn.number, turn.attempt, bodies), reply))
+        _check_written(await reply.wait())
+
+    @override
+    async def ask(
+        self, turn: Turn, kind: str, question: str, choices: tuple[str, ...], bodies: tuple[EventBody, ...]
+    ) -> int:
+        reply = Reply()
+        command = Ask(turn.number, turn.attempt, kind, question, choices, bodies)
+        self._ref.mailbox.post_inner(Written(command, reply))
+        number = await reply.wait()
+        _check_written(number)
+        assert isinstance(number, int), "a question that was written has a number"
+        return number
+
+    @override
+    async def make_room(self, turn: Turn) -> None:
+        reply = Reply()
+        turn.rooms.append(reply)
+        self._flush(turn)
+        await reply.wait()
+
+    @override
+    def history(self, turn: Turn) -> History:
+        transcript = self._ref.transcript
+        assert transcript is not None, "it is loaded before the agent starts"
+        return transcript.before(turn.number)
+
+    def _flush(self, turn: Turn) -> None:
+        """Ask for a checkpoint of a turn."""
+        if not turn.closed and not turn.flushing and turn.unsaved_bytes:
+            turn.flushing = True
+            self._ref.mailbox.post_inner(Flush(turn))
+
+    def lagged(self, box: Outbox) -> None:
+        """Account for a subscriber that was cut."""
+        self._services.accounts.counts.lagged += 1
+        self._services.recorder.limited(
+            "warning", "subscriber.lagged", "lagged", chat_id=self._ref.chat_id, seq=box.last_seq
+        )
+
+
+async def run_agent(agent: Agent, turn: Turn, box: Mailbox) -> None:
+    """Run the agent to its end, whatever that is, and report it through the inner door."""
+    turn.task = trio.lowlevel.current_task()
+    scope = turn.scope
+    done = Done(turn, TurnStatus.COMPLETED)
+    try:
+        with scope:
+            text = await agent.answer(turn)
+            if isinstance(text, str):
+                await turn.write(text)
+            turn.changed_state()  # a state that cannot be kept is the agent's failure, not the session's
+        if turn.cancel_reason:
+            done = Done(turn, *end_of(turn))
+    except BaseException as error:  # noqa: BLE001 - the barrier: nothing an agent raises passes
+        if torn_down():
+            return  # the store says running, and recovery settles it
+        done = _ended_by(turn, error)
+    if not turn.closed:
+        box.post_inner(done)
+
+
+def _check_written(refusal: object) -> None:
+    """Raise if a turn's events were refused."""
+    if isinstance(refusal, Refusal):
+        message = f"not written: {refusal.detail}"
+        raise TurnOverError(message)
+
+
+def end_of(turn: Turn) -> tuple[TurnStatus, str]:
+    """Say how a turn ends that was cancelled: by a person, by its deadline, or by the runtime."""
+    if turn.cancel_reason in {"cancelled", "deleted"}:
+        return TurnStatus.CANCELLED, ""
+    if turn.cancel_reason == "deadline":
+        return TurnStatus.FAILED, "deadline"
+    return TurnStatus.INTERRUPTED, turn.cancel_reason
+
+
+def _ended_by(turn: Turn, error: BaseException) -> Done:
+    """Say how a turn ends whose agent raised; what it raises after it was cancelled is part of its leaving."""
+    if turn.cancel_reason:
+        return Done(turn, *end_of(turn))
+    if isinstance(error, Reject):
+        return Done(turn, TurnStatus.FAILED, "rejected", words_of(error))
+    crash = without_cancelled(error) or error
+    return Done(turn, TurnStatus.FAILED, "crashed", type(crash).__name__, crash)
+
+
+def words_of(error: Exception) -> str:
+    """Return the text of a rejection as far as it can be kept, whatever the host made of it."""
+    try:
+        return clean_text(str(error)[:200])
+    except Exception:  # noqa: BLE001 - a text that cannot be made is no text
+        return ""
+
+
+def torn_down() -> bool:
+    """Say whether this task is cancelled from outside; a cancellation that is raised otherwise is a stray one."""
+    return trio.current_effective_deadline() == -math.inf
+
+
+def without_cancelled(error: BaseException) -> BaseException | None:
+    """Return what is left of an error without the cancellations in it."""
+    if isinstance(error, trio.Cancelled):
+        return None
+    if isinstance(error, BaseExceptionGroup):
+        return error.split(trio.Cancelled)[1]
+    return error
+
+
+def place_of(task: trio.lowlevel.Task | None) -> str:
+    """Name the line at which a task waits."""
+    place = "unknown"
+    if task is not None:
+        for frame, line in task.iter_await_frames():
+            place = f"{frame.f_code.co_filename.rpartition('/')[2]}:{line} {frame.f_code.co_name}"
+    return place

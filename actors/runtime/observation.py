@@ -1,0 +1,161 @@
+"""What a runtime shows of itself: one session at a glance, and every count with every bound."""
+
+import attrs
+
+from actors.core.limits import Limits
+from actors.core.session import SessionState
+from actors.runtime.ref import Ref
+from actors.runtime.registry import Letters, Registry
+from actors.runtime.services import Services
+from actors.runtime.turn import Turn
+
+
+@attrs.frozen
+class Inspection:
+    """What a session is doing: its last committed state and the facts of its running turn."""
+
+    chat_id: str
+    phase: str
+    status: str
+    epoch: int
+    incarnation: int
+    seq: int
+    turns: int
+    running_turn: int | None
+    running_attempt: int | None
+    cancelling: bool
+    queued_turns: int
+    open_calls: int
+    open_prompts: int
+    mailbox_messages: int
+    mailbox_bytes: int
+    waiting_senders: int
+    subscribers: int
+    restarts: int
+    last_error: str
+
+
+@attrs.frozen
+class Statistics:
+    """Every count and every bound of a runtime, at one moment."""
+
+    epoch: int
+    stopping: bool
+    degraded: bool
+    sessions_known: int
+    sessions_live: int
+    phases: dict[str, int]
+    sent: int
+    refused: int
+    given_up: int
+    letters: Letters
+    dropped: dict[str, int]
+    dead_letters: int
+    duplicates: int
+    turns: dict[str, int]
+    turns_open: int
+    events: int
+    signals: int
+    tool_calls: int
+    interrupted: int
+    late_output: int
+    late_replies: int
+    activations: int
+    crashes: int
+    restarts: int
+    quarantines: int
+    abandoned: int
+    subscribers: int
+    lagged: int
+    mailbox_bytes: int
+    commit_groups: int
+    commit_entries: int
+    commit_entries_in_group_max: int
+    commit_retries: int
+    log_written: int
+    log_lost: int
+    log_failed: int
+    limits: Limits
+
+    @property
+    def closed(self) -> bool:
+        """Whether the sums are right: every envelope was refused, given up, or has its place among the letters."""
+        return self.letters.closed and self.sent == self.refused + self.given_up + self.letters.admitted
+
+
+def inspection(ref: Ref, epoch: int) -> Inspection:
+    """Show what a session is doing; nothing is waited for."""
+    state = ref.state or SessionState(ref.chat_id)
+    running = state.running
+    live = ref.turn
+    return Inspection(
+        chat_id=ref.chat_id,
+        phase=str(ref.phase),
+        status=state.status,
+        epoch=epoch,
+        incarnation=ref.incarnation,
+        seq=ref.seq,
+        turns=state.turns,
+        running_turn=None if running is None else running.turn,
+        running_attempt=None if running is None else running.attempt,
+        cancelling=isinstance(live, Turn) and bool(live.cancel_reason),
+        queued_turns=len(state.queue),
+        open_calls=0 if running is None else len(running.calls),
+        open_prompts=0 if running is None else len(running.prompts),
+        mailbox_messages=len(ref.mailbox.messages),
+        mailbox_bytes=ref.mailbox.bytes_held,
+        waiting_senders=ref.mailbox.waiting,
+        subscribers=len(ref.broadcast),
+        restarts=ref.restarts,
+        last_error=ref.last_error,
+    )
+
+
+def statistics(services: Services, registry: Registry, *, sent: int, live: int) -> Statistics:
+    """Show every count and every bound; ``sent`` is what the router was given, ``live`` the sessions with a task."""
+    counts, writer, recorder = services.accounts.counts, services.committer.statistics, services.recorder
+    phases: dict[str, int] = {}
+    turns_open = subscribers = 0
+    for ref in registry:
+        phases[str(ref.phase)] = phases.get(str(ref.phase), 0) + 1
+        turns_open += 0 if ref.state is None else len(ref.state.open_turns)
+        subscribers += len(ref.broadcast)
+    return Statistics(
+        epoch=services.epoch,
+        stopping=services.stopping,
+        degraded=writer.degraded,
+        sessions_known=len(registry.known),
+        sessions_live=live,
+        phases=phases,
+        sent=sent,
+        refused=counts.refused,
+        given_up=counts.given_up,
+        letters=registry.letters(),
+        dropped=dict(counts.dropped),
+        dead_letters=len(services.accounts.dead_letters),
+        duplicates=counts.duplicates,
+        turns=dict(counts.turns),
+        turns_open=turns_open,
+        events=counts.events,
+        signals=counts.signals,
+        tool_calls=counts.tool_calls,
+        interrupted=counts.interrupted,
+        late_output=counts.late_output,
+        late_replies=counts.late_replies,
+        activations=counts.activations,
+        crashes=counts.crashes,
+        restarts=counts.restarts,
+        quarantines=counts.quarantines,
+        abandoned=counts.abandoned,
+        subscribers=subscribers,
+        lagged=counts.lagged,
+        mailbox_bytes=registry.budget.bytes_reserved,
+        commit_groups=writer.groups,
+        commit_entries=writer.entries,
+        commit_entries_in_group_max=writer.entries_in_group_max,
+        commit_retries=writer.retries,
+        log_written=recorder.written,
+        log_lost=recorder.lost,
+        log_failed=recorder.failed,
+        limits=services.limits,
+    )

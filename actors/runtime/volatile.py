@@ -1,0 +1,103 @@
+"""Volatile messages: handled one at a time in their order, also while a turn runs or a write is under way."""
+
+import trio
+
+from actors.core.commands import Accept
+from actors.core.envelope import Envelope
+from actors.core.ids import DropReason
+from actors.errors import AskError, HandlerError, Reject
+from actors.runtime.agent import Session
+from actors.runtime.attempt import words_of
+from actors.runtime.mailbox import Letter, Reply, Request
+from actors.runtime.ref import Ref
+from actors.runtime.services import Services
+
+
+class Handler:
+    """Hands one incarnation's volatile messages to the agent's handler."""
+
+    def __init__(self, ref: Ref, services: Services) -> None:
+        """Belong to an incarnation; its handler gets a session with a memory of its own."""
+        self._ref = ref
+        self._services = services
+        self._session = Session(ref.chat_id, ref.incarnation)
+
+    async def handle(self) -> Exception | None:
+        """Handle volatile messages until another kind comes, or control or the turn wants to be heard and can be.
+
+        A message leaves the box when its handler is about to run; the box hears of the room once per batch, or as soon
+        as somebody wants it. What needs a write waits for the one under way, and messages go on meanwhile. Returns what
+        a handler raised.
+        """
+        ref, busy_s = self._ref, self._services.clock.busy_s
+        box, session, quantum_s = ref.mailbox, self._session, self._services.limits.quantum_s
+        receive = self._services.agent.receive
+        assert receive is not None, "the router refuses volatile messages without a handler"
+        messages, control, inner, waiters = box.messages, box.control, box.inner, box.waiters
+        handled = 0
+        until_s = busy_s() + quantum_s
+        try:
+            while messages and (ref.writing or not (control or inner)):
+                letter = messages.popleft()
+                if type(letter) is not Envelope or letter.deadline_s is not None:
+                    messages.appendleft(letter)
+                    if type(letter.payload) is Accept:
+                        return None
+                    await self._handle_special(box.take())
+                    if busy_s() >= until_s:
+                        return None
+                    continue
+                handled += 1
+                box.bytes_taken += letter.size_bytes
+                if waiters:
+                    box.gave()
+                session.origin = letter.origin
+                await receive(session, letter.payload)
+                if busy_s() >= until_s:
+                    box.gave()
+                    await trio.lowlevel.checkpoint()
+                    if control or inner:
+                        return None
+                    until_s = busy_s() + quantum_s
+        except Reject:
+            pass
+        except Exception as error:  # noqa: BLE001 - the border to the host's code; judged by the supervisor
+            return error
+        finally:
+            ref.executed += handled
+            box.gave()
+        return None
+
+    async def _handle_special(self, letter: Letter) -> None:
+        """Handle a volatile message that has a deadline or an asker; whatever happens, the asker is answered."""
+        envelope = letter.envelope if isinstance(letter, Request) else letter
+        reply = letter.reply if isinstance(letter, Request) else Reply()
+        receive = self._services.agent.receive
+        assert receive is not None, "the router refuses volatile messages without a handler"
+        if envelope.deadline_s is not None and envelope.deadline_s <= self._services.clock.now_s():
+            self._expire(envelope)
+            message = "the deadline passed while the message waited"
+            reply.fail(AskError(message, outcome="not_started", chat_id=envelope.chat_id))
+            return
+        self._session.origin = envelope.origin
+        self._ref.executed += 1
+        reply.started = True
+        try:
+            answer = await receive(self._session, envelope.payload)
+        except BaseException as error:
+            rejected = isinstance(error, Reject)
+            text = f"rejected: {words_of(error)}" if isinstance(error, Reject) else f"the handler raised {type(error).__name__}"
+            failed = HandlerError(text, outcome="unknown", chat_id=envelope.chat_id)
+            failed.__cause__ = error if isinstance(error, Exception) else None
+            reply.fail(failed)
+            if not rejected:
+                raise
+        else:
+            if not reply.set(answer):
+                self._services.accounts.counts.late_replies += 1
+                self._services.recorder.record("debug", "ask.late_reply", chat_id=envelope.chat_id)
+
+    def _expire(self, letter: Letter) -> None:
+        """Account for a volatile message whose deadline passed in the mailbox."""
+        self._ref.dead += 1
+        self._services.accounts.bury(self._ref.chat_id, DropReason.EXPIRED, "tell", letter.size_bytes)
