@@ -257,13 +257,13 @@ class Talk:
             await self._answering.cancel()
 
     async def _heed_interrupts(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Take interrupts: during an answer one stops it, otherwise it leaves."""
+        """Take signals: an interrupt during an answer stops that; any other signal leaves."""
         with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
             task_status.started()
             async for number in received:
-                if self._answering is not None and number == signal.SIGINT:
-                    await self._stop_answer()
-                else:
+                leaves = self._answering is None or number != signal.SIGINT
+                await self._stop_answer()
+                if leaves:
                     self._leaving.cancel()
 
 

@@ -116,20 +116,7 @@ class Draft:
         segment = self.segment
         if segment is None or not segment.length:
             return messages
-        _, _, position, number = segment.key
-        text = "".join(segment.pieces)
-        made = made_message_id(self._turn, self._attempt, position)
-        shown = list(messages)
-        if not shown or shown[-1].message_id != made:
-            shown.append(Message(made, "assistant", (), self._turn, self._attempt, seq, "running"))
-        last = shown[-1]
-        parts = list(last.parts)
-        if number < len(parts):
-            parts[number] = attrs.evolve(parts[number], text=parts[number].text + text)
-        else:
-            parts.append(Part(segment.kind, text, status=str(PartStatus.STREAMING)))
-        shown[-1] = attrs.evolve(last, parts=tuple(parts))
-        return tuple(shown)
+        return with_text(messages, segment.key, segment.kind, "".join(segment.pieces), seq)
 
     @staticmethod
     def _append(segment: Segment, status: PartStatus, bodies: list[EventBody]) -> None:
@@ -137,3 +124,22 @@ class Draft:
         turn, attempt, message, part = segment.key
         text = "".join(segment.pieces)
         bodies.append(TextAppended(turn, attempt, message, part, segment.kind, segment.offset, text, status))
+
+
+def with_text(
+    messages: tuple[Message, ...], key: TextKey, kind: PartKind, text: str, seq: int
+) -> tuple[Message, ...]:
+    """Show a turn's messages with the text that comes next in one of its parts."""
+    turn, attempt, position, number = key
+    made = made_message_id(turn, attempt, position)
+    shown = list(messages)
+    if not shown or shown[-1].message_id != made:
+        shown.append(Message(made, "assistant", (), turn, attempt, seq, "running"))
+    last = shown[-1]
+    parts = list(last.parts)
+    if number < len(parts):
+        parts[number] = attrs.evolve(parts[number], text=parts[number].text + text)
+    else:
+        parts.append(Part(kind, text, status=str(PartStatus.STREAMING)))
+    shown[-1] = attrs.evolve(last, parts=tuple(parts))
+    return tuple(shown)

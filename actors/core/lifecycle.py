@@ -68,61 +68,71 @@ class PromptStatus(enum.StrEnum):
 
 _S, _T, _P, _C, _Q = SessionPhase, TurnStatus, PartStatus, ToolStatus, PromptStatus
 
-SESSION: Final[Mapping[tuple[SessionPhase, str], SessionPhase]] = MappingProxyType({
-    (_S.ABSENT, "activate"): _S.ACTIVATING,
-    (_S.ABSENT, "stop"): _S.STOPPING,
-    (_S.ACTIVATING, "recovered"): _S.ACTIVE,
-    (_S.ACTIVATING, "crash"): _S.RESTARTING,
-    (_S.ACTIVATING, "give_up"): _S.QUARANTINED,
-    (_S.ACTIVATING, "stop"): _S.STOPPING,
-    (_S.ACTIVATING, "fence"): _S.FENCED,
-    (_S.ACTIVE, "crash"): _S.RESTARTING,
-    (_S.ACTIVE, "give_up"): _S.QUARANTINED,
-    (_S.ACTIVE, "stop"): _S.STOPPING,
-    (_S.ACTIVE, "fence"): _S.FENCED,
-    (_S.RESTARTING, "activate"): _S.ACTIVATING,
-    (_S.RESTARTING, "stop"): _S.STOPPING,
-    (_S.QUARANTINED, "release"): _S.ABSENT,
-    (_S.QUARANTINED, "stop"): _S.STOPPING,
-    (_S.STOPPING, "stopped"): _S.STOPPED,
-    (_S.STOPPING, "erased"): _S.DELETED,
-})
+SESSION: Final[Mapping[tuple[SessionPhase, str], SessionPhase]] = MappingProxyType(
+    {
+        (_S.ABSENT, "activate"): _S.ACTIVATING,
+        (_S.ABSENT, "stop"): _S.STOPPING,
+        (_S.ACTIVATING, "recovered"): _S.ACTIVE,
+        (_S.ACTIVATING, "crash"): _S.RESTARTING,
+        (_S.ACTIVATING, "give_up"): _S.QUARANTINED,
+        (_S.ACTIVATING, "stop"): _S.STOPPING,
+        (_S.ACTIVATING, "fence"): _S.FENCED,
+        (_S.ACTIVE, "crash"): _S.RESTARTING,
+        (_S.ACTIVE, "give_up"): _S.QUARANTINED,
+        (_S.ACTIVE, "stop"): _S.STOPPING,
+        (_S.ACTIVE, "fence"): _S.FENCED,
+        (_S.RESTARTING, "activate"): _S.ACTIVATING,
+        (_S.RESTARTING, "stop"): _S.STOPPING,
+        (_S.QUARANTINED, "release"): _S.ABSENT,
+        (_S.QUARANTINED, "stop"): _S.STOPPING,
+        (_S.STOPPING, "stopped"): _S.STOPPED,
+        (_S.STOPPING, "erased"): _S.DELETED,
+    }
+)
 
-TURN: Final[Mapping[tuple[TurnStatus, str], TurnStatus]] = MappingProxyType({
-    (_T.QUEUED, "start"): _T.RUNNING,
-    (_T.QUEUED, "cancel"): _T.CANCELLED,
-    (_T.QUEUED, "expire"): _T.EXPIRED,
-    (_T.RUNNING, "wait"): _T.WAITING,
-    (_T.WAITING, "go_on"): _T.RUNNING,
-    (_T.RUNNING, "complete"): _T.COMPLETED,
-    (_T.RUNNING, "fail"): _T.FAILED,
-    (_T.RUNNING, "cancel"): _T.CANCELLED,
-    (_T.RUNNING, "interrupt"): _T.INTERRUPTED,
-    (_T.RUNNING, "retry"): _T.QUEUED,
-    (_T.WAITING, "complete"): _T.COMPLETED,
-    (_T.WAITING, "fail"): _T.FAILED,
-    (_T.WAITING, "cancel"): _T.CANCELLED,
-    (_T.WAITING, "interrupt"): _T.INTERRUPTED,
-    (_T.WAITING, "retry"): _T.QUEUED,
-})
+TURN: Final[Mapping[tuple[TurnStatus, str], TurnStatus]] = MappingProxyType(
+    {
+        (_T.QUEUED, "start"): _T.RUNNING,
+        (_T.QUEUED, "cancel"): _T.CANCELLED,
+        (_T.QUEUED, "expire"): _T.EXPIRED,
+        (_T.RUNNING, "wait"): _T.WAITING,
+        (_T.WAITING, "go_on"): _T.RUNNING,
+        (_T.RUNNING, "complete"): _T.COMPLETED,
+        (_T.RUNNING, "fail"): _T.FAILED,
+        (_T.RUNNING, "cancel"): _T.CANCELLED,
+        (_T.RUNNING, "interrupt"): _T.INTERRUPTED,
+        (_T.RUNNING, "retry"): _T.QUEUED,
+        (_T.WAITING, "complete"): _T.COMPLETED,
+        (_T.WAITING, "fail"): _T.FAILED,
+        (_T.WAITING, "cancel"): _T.CANCELLED,
+        (_T.WAITING, "interrupt"): _T.INTERRUPTED,
+        (_T.WAITING, "retry"): _T.QUEUED,
+    }
+)
 
-PART: Final[Mapping[tuple[PartStatus, str], PartStatus]] = MappingProxyType({
-    (_P.STREAMING, "append"): _P.STREAMING,
-    (_P.STREAMING, "close"): _P.COMPLETE,
-    (_P.STREAMING, "cut"): _P.CUT,
-})
+PART: Final[Mapping[tuple[PartStatus, str], PartStatus]] = MappingProxyType(
+    {
+        (_P.STREAMING, "append"): _P.STREAMING,
+        (_P.STREAMING, "close"): _P.COMPLETE,
+        (_P.STREAMING, "cut"): _P.CUT,
+    }
+)
 
-TOOL_CALL: Final[Mapping[tuple[ToolStatus, str], ToolStatus]] = MappingProxyType({
-    (_C.RUNNING, "return"): _C.OK,
-    (_C.RUNNING, "raise"): _C.ERROR,
-    (_C.RUNNING, "cancel"): _C.CANCELLED,
-    (_C.RUNNING, "interrupt"): _C.INTERRUPTED,
-})
+TOOL_CALL: Final[Mapping[tuple[ToolStatus, str], ToolStatus]] = MappingProxyType(
+    {
+        (_C.RUNNING, "return"): _C.OK,
+        (_C.RUNNING, "raise"): _C.ERROR,
+        (_C.RUNNING, "cancel"): _C.CANCELLED,
+        (_C.RUNNING, "interrupt"): _C.INTERRUPTED,
+    }
+)
 
-PROMPT: Final[Mapping[tuple[PromptStatus, str], PromptStatus]] = MappingProxyType({
-    (_Q.OPEN, "answer"): _Q.ANSWERED,
-    (_Q.OPEN, "close"): _Q.CLOSED,
-})
+PROMPT: Final[Mapping[tuple[PromptStatus, str], PromptStatus]] = MappingProxyType(
+    {
+        (_Q.OPEN, "answer"): _Q.ANSWERED,
+        (_Q.OPEN, "close"): _Q.CLOSED,
+    }
+)
 
 TURN_ENDS: Final = frozenset(set(TurnStatus) - {state for state, _ in TURN})
 """The statuses a turn never leaves."""

@@ -246,9 +246,7 @@ def _evolve_running(running: RunningTurn, body: EventBody) -> RunningTurn:
             return attrs.evolve(running, calls=calls, messages=max(running.messages, body.message + 1))
         case PromptOpened():
             opened = OpenPrompt(body.prompt, body.type, body.question, body.choices)
-            return attrs.evolve(
-                running, prompts=(*running.prompts, opened), prompts_total=body.prompt + 1
-            )
+            return attrs.evolve(running, prompts=(*running.prompts, opened), prompts_total=body.prompt + 1)
         case PromptAnswered() | PromptClosed():
             prompts = tuple(item for item in running.prompts if item.prompt != body.prompt)
             return attrs.evolve(running, prompts=prompts)
@@ -319,16 +317,12 @@ def _seals(running: RunningTurn, status: TurnStatus) -> list[EventBody]:
     if part is not None:
         end = PartStatus.COMPLETE if status is TurnStatus.COMPLETED else PartStatus.CUT
         kind: PartKind = "thinking" if part.type == "thinking" else "text"
-        bodies.append(
-            TextAppended(running.turn, running.attempt, part.message, part.part, kind, part.offset, "", end)
-        )
+        bodies.append(TextAppended(running.turn, running.attempt, part.message, part.part, kind, part.offset, "", end))
     outcome = {TurnStatus.FAILED: ToolStatus.ERROR, TurnStatus.INTERRUPTED: ToolStatus.INTERRUPTED}.get(
         status, ToolStatus.CANCELLED
     )
     bodies += [
-        ToolEnded(
-            running.turn, running.attempt, running.messages + n, call.call, outcome, SEALED_CONTENT[outcome]
-        )
+        ToolEnded(running.turn, running.attempt, running.messages + n, call.call, outcome, SEALED_CONTENT[outcome])
         for n, call in enumerate(running.calls)
     ]
     bodies += [PromptClosed(running.turn, prompt.prompt) for prompt in running.prompts]

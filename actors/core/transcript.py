@@ -115,9 +115,7 @@ class _Growing:
     def freeze(self, status: str) -> Message:
         """Make the message a value."""
         self.join()
-        return Message(
-            self.message_id, self.role, tuple(self.parts), self.turn, self.attempt, self.seq, status
-        )
+        return Message(self.message_id, self.role, tuple(self.parts), self.turn, self.attempt, self.seq, status)
 
     def begin(self, part: Part) -> None:
         """Begin another part."""

@@ -13,7 +13,7 @@ import trio
 
 from actors.core.commands import Accept, Ask, Begin, Cancel, Emit, Finish, Recover
 from actors.core.effects import StartTurn, WakePrompt
-from actors.core.events import AttemptInterrupted, Event, ToolCalled, TurnEnded
+from actors.core.events import AttemptInterrupted, Event, TextAppended, ToolCalled, TurnEnded
 from actors.core.lifecycle import PartStatus, TurnStatus
 from actors.core.session import SessionState
 from actors.core.transcript import Transcript
@@ -444,6 +444,9 @@ class Actor:
                 counts.turns[body.status] += 1
                 if recorder.informing:
                     self._record_end(event, body)
+            elif kind is TextAppended:
+                if self._turn is not None and self._turn.unwritten:
+                    self._turn.unwritten.popleft()
             elif kind is ToolCalled:
                 counts.tool_calls += 1
             elif kind is AttemptInterrupted:

@@ -5,6 +5,7 @@ Whoever submitted an entry is told in commit order, before anything else can be 
 written is tried again, with growing delays, for as long as the runtime lives: nothing of it is acknowledged meanwhile.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -55,6 +56,7 @@ class Committer:
         self._task: trio.lowlevel.Task | None = None
         self._fenced: StoreFencedError | None = None
         self._busy = False
+        self._slow = trio.CancelScope()
         self.statistics = CommitterStatistics()
 
     def submit(self, entry: Entry, size_bytes: int, done: Done) -> None:
@@ -86,6 +88,16 @@ class Committer:
             finally:
                 self._busy = False
 
+    @trio.lowlevel.enable_ki_protection
+    async def watch(self) -> None:
+        """Say that nothing can be written when one commit takes longer than the longest pause between two tries."""
+        until_s = self._slow.deadline
+        while True:
+            with trio.CancelScope(deadline=until_s) as self._slow:
+                await trio.sleep_forever()
+            until_s = math.inf  # until the next commit
+            self._degrade(TimeoutError())
+
     def _take(self) -> list[tuple[Entry, int, Done]]:
         """Take what is pending, within the bounds of a group."""
         group: list[tuple[Entry, int, Done]] = []
@@ -102,17 +114,27 @@ class Committer:
         entries = [entry for entry, _, _ in group]
         delay_s = self._limits.commit_retry_first_s
         statistics = self.statistics
+        results: Sequence[Result]
         while True:
+            if self._fenced is not None:  # found out by another part of this group
+                results = [Failed(self._fenced)] * len(group)
+                break
             try:
                 results = await self._commit(entries)
                 break
             except StoreFencedError as error:
                 self._fence(error, group)
                 return
-            except StoreCorruptError:
-                results = [await self._alone(entry) for entry in entries]
+            except StoreCorruptError as error:
+                if len(group) > 1:  # one bad entry; only that one may fail
+                    for one in group:
+                        await self._write([one])
+                    return
+                results = [Failed(error)]
                 break
-            except Exception as error:  # noqa: BLE001 - a journal may fail in any way; nothing is acknowledged
+            except BaseException as error:  # a journal may fail in any way; nothing is acknowledged
+                if trio.current_effective_deadline() == -math.inf:
+                    raise
                 self._degrade(error)
             statistics.retries += 1
             await trio.sleep(delay_s)
@@ -129,21 +151,19 @@ class Committer:
 
     async def _commit(self, entries: Sequence[Entry]) -> Sequence[Result]:
         """Ask the journal, and believe only an answer that fits the question."""
-        outcomes = await self._journal.commit(entries)
-        fits = isinstance(outcomes, Sequence) and len(outcomes) == len(entries)
-        if not fits or not all(isinstance(outcome, Committed | Conflict) for outcome in outcomes):
-            message = f"the journal answered {type(outcomes).__name__} to {len(entries)} entries"
-            raise StoreUnavailableError(message, hint="mend the journal; its port says what commit returns")
-        return outcomes
-
-    async def _alone(self, entry: Entry) -> Result:
-        """Write one entry of a group that held a bad one, so that only the bad one fails."""
+        self._slow.deadline = trio.current_time() + self._limits.commit_retry_last_s
         try:
-            return (await self._commit([entry]))[0]
-        except StoreError as error:
-            return Failed(error)
+            outcomes: object = await self._journal.commit(entries)
+        finally:
+            self._slow.deadline = math.inf
+        if isinstance(outcomes, Sequence) and len(outcomes) == len(entries):
+            known = [outcome for outcome in outcomes if isinstance(outcome, Committed | Conflict)]
+            if len(known) == len(entries):
+                return known
+        message = f"the journal answered {type(outcomes).__name__} to {len(entries)} entries"
+        raise StoreUnavailableError(message, hint="mend the journal; its port says what commit returns")
 
-    def _degrade(self, error: Exception) -> None:
+    def _degrade(self, error: BaseException) -> None:
         """Say, once per outage, that nothing can be written."""
         if not self.statistics.degraded:
             self.statistics.degraded = True

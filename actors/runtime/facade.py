@@ -103,8 +103,7 @@ class Runtime:
             return parsed
         if parsed in self._registry.deleted:
             raise refused(DropReason.DELETED_CHAT, chat_id=chat_id)
-        if self._services.stopping:
-            raise refused(DropReason.STOPPING, chat_id=chat_id)
+        self._check_going_on(chat_id)
         self._creating[parsed] = trio.Event()
         try:
             await self._create(parsed, seeds)
@@ -221,15 +220,21 @@ class Runtime:
         erased.
         """
         parsed = self._known(chat_id)
+        self._check_going_on(chat_id)
         if self._registry.get(parsed) is None:
             self._registry.get_or_insert(parsed)
         await self._end(parsed, Delete())
 
     def release(self, chat_id: object) -> None:
-        """Let a session out of quarantine before its cool-down is over; nothing happens if it is not in it."""
+        """Let a session out of quarantine before its cool-down is over; nothing happens if it is not in it.
+
+        Turns that wait go on at once.
+        """
         ref = self._registry.get(self._known(chat_id))
         if ref is not None and ref.phase is SessionPhase.QUARANTINED:
             self._supervisor.release(ref)
+            if ref.state is not None and ref.state.open_turns and not self._services.stopping:
+                self._supervisor.activate(ref)
 
     def inspect(self, chat_id: object) -> Inspection:
         """Show what a live session is doing, at once, also while a turn runs.
@@ -270,6 +275,8 @@ class Runtime:
             self._router.close()
         for ref in self._registry:
             ref.broadcast.progress(ProgressSignal(ref.chat_id, 0, what, ""))
+            if self._services.fenced:  # what runs here could write nothing more
+                ref.mailbox.post_control(Stop, Stop("fenced"))
 
     async def shut_down(self, drain_s: float) -> None:
         """Stop, in phases each of which is bounded: take nothing more, drain, stop sessions, write what is left."""
@@ -298,6 +305,11 @@ class Runtime:
             return False
         box = ref.mailbox
         return bool(ref.turn or ref.writing or box.messages or box.inner or box.control or not box.parked)
+
+    def _check_going_on(self, chat_id: object) -> None:
+        """Refuse what a runtime that is stopping or fenced does not begin any more."""
+        if self._services.stopping:
+            raise refused(DropReason.FENCED if self._services.fenced else DropReason.STOPPING, chat_id=chat_id)
 
     def _known(self, chat_id: object) -> ChatId:
         """Parse an id and see that its session exists, or raise why not."""
@@ -350,7 +362,7 @@ class Runtime:
         result = await reply.wait()
         if isinstance(result, Failed):
             raise result.error
-        if not isinstance(result, Committed):
+        if not isinstance(result, Committed) and chat_id not in self._registry.known:
             message = f"the store has a session that its directory lacks: {result}"
             raise StoreError(message, chat_id=chat_id, hint="open the store again")
 
@@ -394,8 +406,8 @@ class Runtime:
         ref = self._registry.get(chat_id)
         if ref is None:
             return
-        if ref.phase is SessionPhase.FENCED:
-            raise refused(DropReason.FENCED, chat_id=chat_id)
+        if ref.phase is SessionPhase.FENCED:  # it is not live any more
+            return
         reply = Reply()
         ref.ending.append(reply)
         ref.mailbox.post_control(type(signal), signal)
@@ -462,6 +474,7 @@ async def run_runtime(
                 spawn=lambda *_: None,
             )
             services_nursery.start_soon(committer.run, name="committer")
+            services_nursery.start_soon(committer.watch, name="committer's watch")
             services_nursery.start_soon(services.checkpoints.run, name="checkpoints")
             services_nursery.start_soon(services.deadlines.run, name="deadlines")
             async with trio.open_nursery() as sessions_nursery:

@@ -183,7 +183,7 @@ def snapshot(ref: Ref, epoch: int) -> SessionReady:
         messages = transcript.of_turn(turn.turn)
         live = ref.turn
         if isinstance(live, Turn) and live.number == turn.turn:
-            messages = live.draft.with_unsaved(messages, state.seq)
+            messages = live.with_unsaved(messages, state.seq)
         running = RunningView(turn.turn, turn.attempt, str(turn.status), messages, turn.prompts)
     queued = tuple(
         Message(item.message_id, "user", (Part("text", item.text),), item.turn, 0, item.seq, "queued")

@@ -98,8 +98,28 @@ class Supervisor:
                     await self._pause(ref, delay_s)
                 if ref.phase is SessionPhase.STOPPING:
                     await self._end(ref)
+        except BaseException as error:
+            if without_cancelled(error) is None and torn_down():
+                raise
+            self._give_up(ref, error)
         finally:
             self.live -= 1
+
+    def _give_up(self, ref: Ref, error: BaseException) -> None:
+        """Quarantine a session whose supervision itself has failed, by a bug or a faulty clock: the others go on."""
+        counts = self._services.accounts.counts
+        counts.crashes += 1
+        counts.quarantines += 1
+        ref.last_error = type(error).__name__
+        ref.quarantined_until_s = self._services.clock.now_s() + self._services.limits.quarantine_s
+        self._registry.force(ref, SessionPhase.QUARANTINED)
+        self._services.recorder.record(
+            "error", "session.quarantined", chat_id=ref.chat_id, error=ref.last_error, place=_place(error)
+        )
+        self._close(ref, DropReason.QUARANTINED)
+        ending, ref.ending = ref.ending, []
+        for reply in ending:
+            reply.fail(refused(DropReason.QUARANTINED, chat_id=ref.chat_id))
 
     async def _incarnation(self, ref: Ref) -> float:
         """Run one incarnation behind the barrier; return how long to wait before the next."""
@@ -144,6 +164,7 @@ class Supervisor:
         if isinstance(error, StoreFencedError):
             self._registry.move(ref, "fence")
             self._close(ref, DropReason.FENCED)
+            ref.broadcast.close()
             return 0.0
         if isinstance(error, StoreUnavailableError):  # the disk's fault, not the session's
             self._registry.move(ref, "crash")
@@ -188,10 +209,8 @@ class Supervisor:
         with trio.move_on_after(delay_s):
             while not _told_to_leave(ref):
                 await ref.mailbox.park()
-        if _told_to_leave(ref):
-            self._registry.move(ref, "stop")
-        else:
-            self._registry.move(ref, "activate")
+        if ref.phase is not SessionPhase.STOPPING:  # as it is when it was told to leave meanwhile
+            self._registry.move(ref, "stop" if _told_to_leave(ref) else "activate")
 
     async def _end(self, ref: Ref) -> None:
         """Take a session out of the registry, and erase it if that was asked."""
@@ -206,7 +225,8 @@ class Supervisor:
         else:
             self._registry.move(ref, "stopped")
             self._services.recorder.record("debug", "session.stopped", chat_id=ref.chat_id, seq=ref.seq)
-        self._close(ref, DropReason.DELETED_CHAT if ref.erased else DropReason.STOPPING)
+        gone = DropReason.FENCED if self._services.fenced else DropReason.STOPPING
+        self._close(ref, DropReason.DELETED_CHAT if ref.erased else gone)
         self._registry.remove(ref)
         ref.broadcast.close()
         for reply in ref.ending:

@@ -5,6 +5,7 @@ A turn is good until its agent returns, raises or is cancelled. What is written 
 """
 
 import json
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Literal, Protocol
 
@@ -13,13 +14,13 @@ import msgspec
 import trio
 from trio.lowlevel import checkpoint, checkpoint_if_cancelled
 
-from actors.core.draft import Draft, Segment
+from actors.core.draft import Draft, Segment, with_text
 from actors.core.envelope import clean_text
-from actors.core.events import EventBody
+from actors.core.events import EventBody, TextAppended
 from actors.core.lifecycle import PartStatus, ToolStatus
 from actors.core.limits import Limits
 from actors.core.session import SessionState
-from actors.core.transcript import History
+from actors.core.transcript import History, Message
 from actors.errors import ConfigurationError, Reject, TurnOverError
 from actors.ports import Clock
 from actors.runtime.broadcast import Broadcast
@@ -142,6 +143,7 @@ class Turn:
         "task",
         "text",
         "unsaved_bytes",
+        "unwritten",
     )
 
     def __init__(
@@ -177,6 +179,8 @@ class Turn:
         self.flushing = False
         self.unsaved_bytes = 0
         self.pieces = 0
+        self.unwritten: deque[TextAppended] = deque()
+        """Text that was handed over and is not on disk yet, in order; the session takes it out when it is."""
         self.prompts: dict[int, Reply] = {}
         self.rooms: list[Reply] = []
 
@@ -291,7 +295,16 @@ class Turn:
             return ()
         bodies = tuple(self._bodies)
         self._bodies.clear()
+        self.unwritten += [body for body in bodies if type(body) is TextAppended]
         return bodies
+
+    def with_unsaved(self, messages: tuple[Message, ...], seq: int) -> tuple[Message, ...]:
+        """Show the turn's messages with all that was said and is not on disk yet: on its way there, or still here."""
+        for body in (*self.unwritten, *self._bodies):
+            if type(body) is TextAppended and body.text:
+                key = body.turn, body.attempt, body.message, body.part
+                messages = with_text(messages, key, body.type, body.text, seq)
+        return self.draft.with_unsaved(messages, seq)
 
     def take_said(self) -> tuple[EventBody, ...]:
         """Hand over everything said so far; the growing part goes on."""

@@ -22,7 +22,7 @@ from actors.core.session import SessionState, evolve
 from actors.core.transcript import Message, Transcript
 from actors.errors import ActorsError, StoreError
 from actors.store.schema import MIGRATIONS, schema_version
-from actors.store.sqlite import connect_reader, snapshot, translated
+from actors.store.sqlite import BUSY_TIMEOUT_MS, connect_reader, snapshot, translated
 
 NAMED_MAX: Final = 5
 """Faults of one kind that are told one by one; the rest is a number."""
@@ -96,6 +96,7 @@ def holds_sessions(path: Path) -> bool:
     if not path.is_file() or not path.stat().st_size:
         return False
     with translated("read"), closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as db:
+        db.set_busy_timeout(BUSY_TIMEOUT_MS)  # after a crash the first to read brings the log into order
         return schema_version(db) > 0
 
 
@@ -250,9 +251,9 @@ def _contradiction(db: apsw.Connection, chat_id: ChatId) -> str:
         for event in _events(db, chat, chat_id):
             if event.seq != state.seq + 1:
                 return f"event {state.seq + 1} is missing"
-            state = evolve(state, event.body)
-            transcript.add(event)
             _add_turn(turns, event)
+            transcript.add(event)
+            state = evolve(state, event.body)
         messages = _shown(transcript.messages())
     except (ActorsError, LookupError, StopIteration) as error:
         return f"no fold of its events goes beyond {state.seq} ({type(error).__name__})"

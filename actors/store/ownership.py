@@ -35,7 +35,7 @@ class Ownership:
             if takeover:
                 path.unlink(missing_ok=True)
             for _ in range(TRIES_MAX):
-                descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+                descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
                 try:
                     if _locked(descriptor, path):
                         self._descriptor, descriptor = descriptor, -1

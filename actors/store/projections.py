@@ -146,7 +146,6 @@ class Rows:
         add = self.by_statement
         match body:
             case ToolCalled():
-                self._flush_part()
                 if body.part == 0:
                     self._message(chat, seq, body.turn, body.attempt, body.message, "assistant")
                 key = (chat, body.turn, body.attempt, body.message, body.part)
@@ -155,7 +154,6 @@ class Rows:
                     (chat, body.turn, body.attempt, body.call, body.call_id, body.name, ToolStatus.RUNNING.value, seq)
                 )
             case ToolEnded():
-                self._flush_part()
                 self._message(chat, seq, body.turn, body.attempt, body.message, "tool")
                 key = (chat, body.turn, body.attempt, body.message, 0)
                 add[INSERT_PART].append(("complete", len(body.content), seq, "tool_result", seq, *key))

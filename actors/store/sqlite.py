@@ -239,7 +239,7 @@ class _Group:
                 except StoreCorruptError as error:
                     raise queries.of_session(entry.chat_id, error) from error
             else:
-                self._erase(entry)
+                self._erase(entry)  # at once; an entry before it then finds nothing to follow, and none is written
         return [Committed()] * len(entries) if self._write_rows(rows) else None
 
     def write_apart(self, entries: Sequence[Entry]) -> list[Outcome]:

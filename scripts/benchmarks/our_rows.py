@@ -33,10 +33,10 @@ def _answer_key(_: int, n: int) -> str:
     return f"{n + 1}/1/0"
 
 
-INSERT_EVENT = f"INSERT INTO event SELECT {_columns(6)} FROM {{rows}}"
-INSERT_TURN = f"INSERT INTO turn SELECT {_columns(8)} FROM {{rows}}"
-INSERT_MESSAGE = f"INSERT INTO message SELECT {_columns(7)} FROM {{rows}}"
-INSERT_PART = f"INSERT INTO part SELECT {_columns(10)} FROM {{rows}}"
+INSERT_EVENT = f"INSERT INTO event SELECT {_columns(6)} FROM {{rows}}"  # noqa: S608 - column numbers of ours
+INSERT_TURN = f"INSERT INTO turn SELECT {_columns(8)} FROM {{rows}}"  # noqa: S608 - column numbers of ours
+INSERT_MESSAGE = f"INSERT INTO message SELECT {_columns(7)} FROM {{rows}}"  # noqa: S608 - column numbers of ours
+INSERT_PART = f"INSERT INTO part SELECT {_columns(10)} FROM {{rows}}"  # noqa: S608 - column numbers of ours
 UPDATE_TURN = (
     "UPDATE turn SET status = 'completed', ended_seq = v.s FROM"
     " (SELECT value->>0 AS c, value->>1 AS n, value->>2 AS s FROM {rows}) AS v WHERE chat = v.c AND turn = v.n"

@@ -9,7 +9,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from actors import Limits, Runtime, Session, Turn, agent, open_runtime
-from scripts.benchmarks import our_rows
+from scripts.benchmarks import our_rows  # noqa: F401  # registers the limits of our rows
 from scripts.benchmarks.harness import Figures, Settings, benchmark, limit, percentile, run_bounded
 from scripts.benchmarks.limits_disk import BODY
 from scripts.benchmarks.limits_memory import MESSAGE
@@ -22,8 +22,6 @@ from scripts.benchmarks.scenario import (
     hang,
     opened,
 )
-
-assert our_rows.TURN, "registers the limits of our rows"
 
 ACCEPTS_EACH = 30
 TURNS_EACH = 20
@@ -209,7 +207,7 @@ def turn_5000(settings: Settings) -> float:
 
 
 async def _turn_near(settings: Settings, number: int) -> float:
-    """Bring a session near a turn, many at once so that it is quick, and time a hundred turns of other such sessions."""
+    """Bring a session near a turn, and time the hundred turns that follow."""
 
     async def read_history(turn: Turn) -> None:
         assert turn.history[-1].text == BODY, "the history ends with the message that is answered"

@@ -155,7 +155,7 @@ async def test_a_termination_leaves_at_once(autojump_clock: MockClock) -> None:
         signal.raise_signal(signal.SIGTERM)
         with trio.fail_after(30):
             await terminal.left.wait()
-    assert terminal.text.count("word") < 100
+    assert "[cancelled]" in terminal.text
 
 
 @pytest.mark.parametrize(

@@ -362,6 +362,7 @@ class _Reading(_Contract):
             [(0, "be kind"), (1, "hello"), (1, "said")],
         ]
         assert [page.before_turn for page in pages] == [4, 3, 2, None]
+        assert [message.turn for message in (await journal.messages(CHAT, None, 7)).messages] == [3] * 5 + [4] * 2
         assert await journal.messages(CHAT, 1, 3) == Page(pages[-1].messages[:1], None)
         assert await journal.messages(CHAT, 0, 3) == Page((), None)
 

@@ -1,5 +1,6 @@
 """One life at a time owns a store, and the kernel gives it back when that life ends, however it ends."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -54,6 +55,32 @@ def test_who_takes_over_holds_a_lock_that_the_one_before_cannot_give_up(tmp_path
     second.release()
     third.acquire(takeover=False)
     third.release()
+
+
+def test_a_lock_file_that_was_replaced_before_it_was_locked_is_no_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between opening and locking another may take over: then its lock counts, not the one on a file that is gone."""
+    path = tmp_path / "chats.db"
+    first, second, flock = Ownership(path), Ownership(path), fcntl.flock
+
+    def late(descriptor: int, operation: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", flock)
+        second.acquire(takeover=True)
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with pytest.raises(StoreInUseError, match="another runtime owns the store"):
+        first.acquire(takeover=False)
+    second.release()
+
+    def always_late(descriptor: int, operation: int) -> None:
+        path.with_name("chats.db.lock").unlink()
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", always_late)
+    with pytest.raises(StoreInUseError, match="replaced 100 times in a row"):
+        first.acquire(takeover=False)
 
 
 def test_a_lock_file_that_cannot_be_made_says_why(tmp_path: Path) -> None:
