@@ -42,7 +42,7 @@ GENERATED = {"docs/reference/lifecycle.md": "scripts/diagrams.py", "docs/referen
 
 NOT_FOR_HOSTS = {
     "recover", "shut_down", "store_changed",  # of a runtime, for whoever opens it
-    "changed_state", "close", "take_bodies", "take_said",  # of a turn, for its session
+    "changed_state", "close", "take_bodies", "take_said", "with_unsaved",  # of a turn, for its session
 }  # fmt: skip
 """Methods of public classes that are not public themselves."""
 

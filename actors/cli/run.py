@@ -273,12 +273,14 @@ class Driver:
         """Create one session and send its messages, each under a key of its own, so that sending again is harmless."""
         chat_id, tally = script.chat_id, self._tally
         before = script.conversation.opening[-1] if script.conversation.opening else None
+        known = False
         with self._refusals(chat_id):
             await self._runtime.create(chat_id, history=script.seeds)
             for number, turn in enumerate(script.conversation.turns):
-                if self._pace.waits:
+                if self._pace.waits and not known:
                     await self._pace.wait(gap_s(before, turn.user))
                 receipt = await self._runtime.send(chat_id, turn.user.text, message_id=f"u{number}")
+                known = receipt.duplicate  # of an earlier life: what comes next was waited for then
                 result = await receipt.result()
                 tally.turns_done += 1
                 if not result.ok:

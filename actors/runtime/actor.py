@@ -137,7 +137,7 @@ class Actor:
         if any(isinstance(effect, StartTurn) for effect in group.effects):
             await self._load_history()  # before the start is on disk: a turn that cannot run is not begun
         self._write(group)
-        while ref.writing:
+        while self._ref.writing:
             await ref.mailbox.park()
 
     async def _serve(self) -> None:
@@ -425,8 +425,8 @@ class Actor:
                 case StartTurn():
                     self._start(effect)
                 case WakePrompt(prompt=prompt, answer=text):
-                    waiting = self._turn and self._turn.prompts.pop(prompt, None)
-                    if waiting:
+                    waiting = None if self._turn is None else self._turn.prompts.pop(prompt, None)
+                    if waiting is not None:
                         waiting.set(text)
 
     def _take_over(self, events: tuple[Event, ...], state: SessionState) -> None:

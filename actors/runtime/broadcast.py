@@ -154,7 +154,7 @@ class Outbox:
 class Broadcast:
     """The subscribers of one session. ``hungry`` are those whose last item is not a mark in the current segment."""
 
-    __slots__ = ("_outboxes", "hungry", "lagged", "segment")
+    __slots__ = ("_outboxes", "closed", "hungry", "lagged", "segment")
 
     def __init__(self) -> None:
         """Start with nobody."""
@@ -162,13 +162,17 @@ class Broadcast:
         self.segment: Segment | None = None
         self.hungry: list[Outbox] = []
         self.lagged = 0
+        self.closed = False
 
     def __len__(self) -> int:
         """Count the subscribers."""
         return len(self._outboxes)
 
     def attach(self, outbox: Outbox) -> None:
-        """Let a subscriber get everything from now on."""
+        """Let a subscriber get everything from now on; nothing comes any more if the session has ended meanwhile."""
+        if self.closed:
+            outbox.close()
+            return
         self._outboxes.append(outbox)
         self.hungry.append(outbox)
 
@@ -215,6 +219,7 @@ class Broadcast:
 
     def close(self) -> None:
         """Let every subscriber read what is left and end."""
+        self.closed = True
         for box in self._outboxes:
             box.close()
         self._outboxes = []

@@ -79,6 +79,7 @@ class Subscription(AsyncIterator[Item]):
         """Detach; what the session does is not touched by it."""
         if self._ref is not None and self._outbox is not None:
             self._ref.broadcast.detach(self._outbox)
+        self._ready.clear()
         self._over = True
 
     @override
@@ -137,6 +138,7 @@ class Subscription(AsyncIterator[Item]):
             if self._until_turn is not None and not _is_open(ref, self._until_turn):
                 raise StopAsyncIteration
             return self._attach(ref, self._cursor)
+        head = ref.seq
         page = await self._services.journal.events(ref.chat_id, self._cursor, self._services.limits.page_rows_max)
         # Events that are on disk and not published yet come again through the outbox, so they are left to it.
         events = [event for event in page if event.seq <= ref.seq]
@@ -146,8 +148,8 @@ class Subscription(AsyncIterator[Item]):
             self._ready.append(event)
             self._cursor = event.seq
         if not events:
-            self._ready.append(Gap(ref.chat_id, self._cursor, ref.seq))
-            self._cursor = ref.seq
+            self._ready.append(Gap(ref.chat_id, self._cursor, head))
+            self._cursor = head
         return None
 
     def _see(self, item: Item) -> Item:

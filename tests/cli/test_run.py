@@ -216,6 +216,20 @@ async def test_real_time_takes_as_long_as_the_recording(
     assert summary["seconds"] == pytest.approx(longest / 4, abs=1.0)
 
 
+async def test_what_was_accepted_before_is_not_waited_for_again(autojump_clock: MockClock) -> None:
+    """A run in real time that is resumed goes on where it was, not where it began."""
+    scripts = sample_scripts()
+    tally, pace = Tally(len(scripts)), Pace(1.0)
+    async with open_runtime(":memory:", agent=Player(scripts, pace, 0).answer) as runtime:
+        driver = Driver(runtime, scripts, pace, tally)
+        await driver.host_all()
+        first_s = trio.current_time()
+        await driver.host_all()
+    assert first_s > 20
+    assert trio.current_time() - first_s < 5
+    assert tally.mismatches == {}
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_a_signal_lets_running_turns_end_and_tells_its_number(
     number: signal.Signals,

@@ -4,7 +4,7 @@ import copy
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.core.codec import decode_body, encode_body
@@ -72,6 +72,7 @@ def test_a_refused_command_leaves_the_state_alone(play: Play) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=30)
 @given(play=plays(), data=st.data())
 def test_evolving_never_fails_whatever_the_event(kind: type[EventBody], play: Play, data: st.DataObject) -> None:
     """Even an event that makes no sense is counted: a state follows from every journal, right or wrong."""

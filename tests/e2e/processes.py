@@ -11,7 +11,7 @@ from typing import Any, Final
 import trio
 
 from actors.errors import StoreError
-from actors.store.checks import holds_sessions, list_sessions, list_turns
+from actors.store.checks import SessionRow, holds_sessions, list_sessions, list_turns
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 WAIT_S: Final = 60.0
@@ -59,13 +59,21 @@ def digests(store: Path) -> dict[str, str]:
 
 def turns_ended(store: Path) -> int:
     """Count the turns that have ended in a store, while another process works on it; 0 as long as it is none."""
-    try:
-        if not holds_sessions(store):
-            return 0
-        turns = [turn for session in list_sessions(store) for turn in list_turns(store, session.chat_id)]
-    except StoreError:
-        return 0  # it is being made right now
+    turns = [turn for session in _sessions(store) for turn in list_turns(store, session.chat_id)]
     return sum(turn.ended_seq is not None for turn in turns)
+
+
+def sessions_running(store: Path) -> int:
+    """Count the sessions that have a turn which runs, or ran when its process ended."""
+    return sum(session.status in {"running", "waiting"} for session in _sessions(store))
+
+
+def _sessions(store: Path) -> tuple[SessionRow, ...]:
+    """List the sessions of a store that may still be in the making."""
+    try:
+        return list_sessions(store) if holds_sessions(store) else ()
+    except StoreError:
+        return ()
 
 
 def wait_until(process: subprocess.Popen[str], condition: Callable[[], bool]) -> None:

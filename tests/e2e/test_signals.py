@@ -9,7 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.processes import ROOT, digests, ended, environment, finished, start, turns_ended, wait_until
+from tests.e2e.processes import (
+    ROOT,
+    digests,
+    ended,
+    environment,
+    finished,
+    sessions_running,
+    start,
+    turns_ended,
+    wait_until,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -62,14 +72,14 @@ def test_a_second_signal_ends_at_once(number: signal.Signals, tmp_path: Path) ->
         stderr=subprocess.PIPE,
         text=True,
     )
-    wait_until(process, lambda: store.is_file() and _running(store) == 12)
+    wait_until(process, lambda: sessions_running(store) == 12)
     process.send_signal(signal.SIGINT)
     assert process.stderr is not None
     assert process.stderr.readline().startswith("stopping;")
     process.send_signal(number)
     code, out, _ = ended(process)
     assert (code, out) == (128 + number, "")
-    assert _running(store) == 12
+    assert sessions_running(store) == 12
     code, out, err = finished("run", "--store", str(store), "--json", "--resume")
     assert code == 0, err
     assert json.loads(out)["retried"] == 12
@@ -100,9 +110,3 @@ def test_a_reader_that_goes_away_ends_an_export_without_a_word(tmp_path: Path) -
     assert process.stderr.read() == ""
     assert process.wait(timeout=30) == 141
     process.stderr.close()
-
-
-def _running(store: Path) -> int:
-    """Count the sessions that have a turn which runs, or ran when its process ended."""
-    code, out, _ = finished("inspect", "--store", str(store), "--json")
-    return sum(session["status"] == "running" for session in json.loads(out)["sessions"]) if code == 0 else 0
