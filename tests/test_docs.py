@@ -409,7 +409,7 @@ def test_the_page_of_log_records_is_what_is_written() -> None:
 
 
 def test_the_page_of_drop_reasons_is_the_closed_set() -> None:
-    """Every reason is there, in the order of the checks, with its error."""
+    """Every reason is there, in the order of the code, with its error."""
     rows = by_first(table(REFERENCE / "drop-reasons.md", "Reason"))
     assert list(rows) == [reason.value for reason in DropReason]
     for reason in DropReason:

@@ -48,7 +48,8 @@ _STREAMING = PartStatus.STREAMING
 
 @attrs.frozen
 class QueuedTurn:
-    """An accepted message that waits; ``attempts`` were begun before and were interrupted, ``seq`` accepted it."""
+    """An accepted message that waits; ``attempts`` were begun before and were interrupted, and asked
+    ``prompts`` questions; ``seq`` accepted it."""
 
     turn: int
     message_id: str
@@ -57,6 +58,7 @@ class QueuedTurn:
     deadline_s: float | None = None
     attempts: int = 0
     seq: int = 0
+    prompts: int = 0
 
 
 @attrs.frozen
@@ -189,7 +191,7 @@ def evolve(state: SessionState, body: EventBody) -> SessionState:
         case TurnStarted():
             queue = state.queue
             if queue and queue[0].turn == body.turn:
-                begun = RunningTurn(queue[0], body.attempt)
+                begun = RunningTurn(queue[0], body.attempt, prompts_total=queue[0].prompts)
                 return SessionState(state.chat_id, seq, state.turns, begun, queue[1:], state.saved)
             return attrs.evolve(state, seq=seq)  # no decision says so: only the first in the queue starts
         case TurnEnded():
@@ -199,7 +201,7 @@ def evolve(state: SessionState, body: EventBody) -> SessionState:
             left = None if running is not None and running.turn == body.turn else running
             return SessionState(state.chat_id, seq, state.turns, left, queue, state.saved)
         case AttemptInterrupted() if running is not None:
-            again = attrs.evolve(running.queued, attempts=body.attempt)
+            again = attrs.evolve(running.queued, attempts=body.attempt, prompts=running.prompts_total)
             return attrs.evolve(state, seq=seq, running=None, queue=(again, *state.queue))
         case StateSaved():
             return attrs.evolve(state, seq=seq, saved=body.state)

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 import trio
 
-from actors.core.commands import Accept, Ask, Begin, Cancel, Emit, Finish, Recover
+from actors.core.commands import Accept, Ask, Begin, Cancel, Finish, Recover
 from actors.core.effects import StartTurn, WakePrompt
 from actors.core.events import AttemptInterrupted, Event, TextAppended, ToolCalled, TurnEnded
 from actors.core.lifecycle import PartStatus, TurnStatus
@@ -217,20 +217,14 @@ class Actor:
         group = Group(self._state)
         now_s = self._services.clock.wall_s()
         policy = self._services.policy
+        flush = False
         while inner:
             item = inner.popleft()
             match item:
                 case Done() if item.turn is self._turn:
                     self._end_turn(group, item, now_s)
-                case Flush(turn=turn) if turn is self._turn:
-                    turn.flushing = False
-                    group.size_bytes += turn.unsaved_bytes
-                    turn.unsaved_bytes = 0
-                    bodies = turn.take_said()
-                    if bodies:
-                        group.add(Emit(turn.number, turn.attempt, bodies), policy, now_s)
-                    group.answers += [(room, None) for room in turn.rooms]
-                    turn.rooms.clear()
+                case Flush():
+                    flush = True
                 case Written(command=command, reply=reply):
                     before = len(group.bodies)
                     answer: object = group.add(command, policy, now_s)
@@ -240,6 +234,8 @@ class Actor:
                     group.answers.append((reply, answer))
                 case _:
                     pass  # words of a turn that is over
+        if flush and self._turn is not None:  # last: what was posted before it was said before what is said by now
+            self._outlet.checkpoint(self._turn, group, policy, now_s)
         self._write(group)
 
     async def _heed_messages(self) -> None:

@@ -11,11 +11,13 @@ from actors.core.effects import Refusal
 from actors.core.envelope import clean_text
 from actors.core.events import EventBody
 from actors.core.lifecycle import TurnStatus
+from actors.core.session import Policy
 from actors.core.stream import ProgressSignal
 from actors.core.transcript import History
 from actors.errors import Reject, TurnOverError
 from actors.runtime.agent import Agent
 from actors.runtime.broadcast import Outbox
+from actors.runtime.group import Group
 from actors.runtime.inner import Done, Flush, Written
 from actors.runtime.mailbox import Mailbox, Reply
 from actors.runtime.ref import Ref
@@ -85,6 +87,17 @@ class Outlet(TurnPort):
         transcript = self._ref.transcript
         assert transcript is not None, "it is loaded before the agent starts"
         return transcript.before(turn.number)
+
+    def checkpoint(self, turn: Turn, group: Group, policy: Policy, now_s: float) -> None:
+        """Put what the turn has said so far into a group that is about to be written."""
+        turn.flushing = False
+        group.size_bytes += turn.unsaved_bytes
+        turn.unsaved_bytes = 0
+        bodies = turn.take_said()
+        if bodies:
+            group.add(Emit(turn.number, turn.attempt, bodies), policy, now_s)
+        group.answers += [(room, None) for room in turn.rooms]
+        turn.rooms.clear()
 
     def _flush(self, turn: Turn) -> None:
         """Ask for a checkpoint of a turn."""

@@ -8,7 +8,7 @@ import trio
 from actors.core.commands import Answer, Create, Seed
 from actors.core.envelope import Origin, check_text
 from actors.core.events import Event, SeedPart
-from actors.core.ids import ChatId, DropReason, parse_chat_id
+from actors.core.ids import MESSAGE_ID_CHARACTERS_MAX, ChatId, DropReason, parse_chat_id
 from actors.core.lifecycle import SessionPhase
 from actors.core.limits import Limits
 from actors.core.session import Decision, Policy, SessionState, decide, fold
@@ -76,6 +76,7 @@ class Runtime:
         self._supervisor = supervisor
         self._router = router
         self._creating: dict[str, trio.Event] = {}
+        self._text_bytes_max = services.limits.message_bytes_max
         # As they are: a call between would be a tenth of what a volatile message costs.
         self.tell = router.tell  # type: ignore[method-assign]  # the same signature, documented below
         self.ask = router.ask  # type: ignore[method-assign]  # as above
@@ -330,8 +331,14 @@ class Runtime:
         if seed.role not in {"system", "user", "assistant", "tool"}:
             detail = f"history[{number}] has an unknown role"
             raise refused(DropReason.INVALID_PAYLOAD, detail, hint="give system, user, assistant or tool")
+        texts: list[tuple[object, int]] = [(seed.message_id, MESSAGE_ID_CHARACTERS_MAX)]
         for part in seed.parts:
-            size = check_text(part.text or " ", self._services.limits.message_bytes_max, field=f"history[{number}]")
+            if part.kind not in {"text", "thinking", "tool_call", "tool_result"}:
+                detail = f"history[{number}] has a part of an unknown kind"
+                raise refused(DropReason.INVALID_PAYLOAD, detail, hint="give text, thinking, tool_call or tool_result")
+            texts += [(text or " ", self._text_bytes_max) for text in (part.text, part.name, part.call_id)]
+        for text, bytes_max in texts:
+            size = check_text(text, bytes_max, field=f"history[{number}]")
             if not isinstance(size, int):
                 raise refused(size.reason, f"{size.field} is {size.found}", hint=size.remedy)
         return seed

@@ -63,12 +63,18 @@ def load(db: apsw.Connection, chat_id: ChatId) -> SessionState | None:
         if not waits and running is not None:
             _corrupt(chat_id, f"turns {running.turn} and {turn} both run")
         begun_before = attempt if waits else attempt - 1
-        item = QueuedTurn(turn, body.message_id, body.text, body.sender, body.deadline_s, begun_before, accepted_seq)
+        asked = 0 if not begun_before else db.execute(_ASKED_BEFORE, (chat, turn, begun_before)).get
+        item = QueuedTurn(
+            turn, body.message_id, body.text, body.sender, body.deadline_s, begun_before, accepted_seq, asked
+        )
         if waits:
             queued.append(item)
         else:
             running = _running(db, chat, item, attempt, chat_id)
     return SessionState(chat_id, seq, turns, running, tuple(queued), saved)
+
+
+_ASKED_BEFORE = "SELECT count(*) FROM prompt WHERE chat=? AND turn=? AND attempt<=?"
 
 
 def find(db: apsw.Connection, chat_id: ChatId, message_id: str) -> Found | None:
@@ -177,7 +183,7 @@ def _running(db: apsw.Connection, chat: int, queued: QueuedTurn, attempt: int, c
         tuple(OpenCall(call, call_id, name) for call, call_id, name, status in called if status == "running"),
         len(called),
         tuple(_open_prompt(db, chat, seq, chat_id) for seq, status in asked if status == "open"),
-        len(asked),
+        queued.prompts + len(asked),
     )
 
 

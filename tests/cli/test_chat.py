@@ -147,15 +147,16 @@ async def test_an_interrupt_stops_an_answer_first_and_leaves_then(autojump_clock
             await terminal.left.wait()
 
 
-async def test_a_termination_leaves_at_once(autojump_clock: MockClock) -> None:
-    """Whoever is told to end does not finish its sentence."""
-    async with talking(repeat) as (terminal, _):
+async def test_a_termination_stops_the_answer_and_leaves(autojump_clock: MockClock) -> None:
+    """Whoever is told to end does not finish its sentence, and what was said is kept."""
+    async with talking(repeat) as (terminal, runtime):
         await terminal.keys.send("word " * 100)
         await terminal.sees("word word")
         signal.raise_signal(signal.SIGTERM)
         with trio.fail_after(30):
             await terminal.left.wait()
-    assert "[cancelled]" in terminal.text
+        page = await runtime.history(CHAT)
+    assert [message.status for message in page.messages] == ["cancelled", "cancelled"]
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ BAD_SEEDS: list[SeedLike] = [
     ("user", "x" * 2000),
     ("user", 7),  # type: ignore[list-item]  # on purpose
     Seed("", "user", (SeedPart("text", "hello"),)),
-    Seed("a/b", "user", (SeedPart("text", "hello"),)),
+    Seed("x" * 129, "user", (SeedPart("text", "hello"),)),
     Seed("\ud800", "user", (SeedPart("text", "hello"),)),
     Seed("m", "user", (SeedPart("song", "la"),)),  # type: ignore[arg-type]  # on purpose
     Seed("m", "user", (SeedPart("text", "hello", name="\ud800"),)),
@@ -88,18 +88,6 @@ async def test_a_creation_that_fails_can_be_tried_again(autojump_clock: MockCloc
         assert runtime.statistics().sessions_known == 0
         await runtime.create(CHAT, history=[("system", "fine")])
         assert (await (await runtime.send(CHAT, "hello")).result()).ok
-
-
-async def test_keys_of_a_history_are_taken_and_may_not_repeat(autojump_clock: MockClock) -> None:
-    """A store holds each message id of a session once, so two that are equal are refused before it is asked."""
-    twice = [Seed("same", "user", (SeedPart("text", "one"),)), Seed("same", "assistant", (SeedPart("text", "two"),))]
-    async with checked_runtime() as runtime:
-        with pytest.raises(InvalidEnvelopeError):
-            await runtime.create(CHAT, history=twice)
-        await runtime.create(CHAT, history=twice[:1])
-        with pytest.raises(InvalidEnvelopeError):
-            await runtime.send(CHAT, "hello", message_id="same")
-        assert (await (await runtime.send(CHAT, "hello", message_id="other")).result()).ok
 
 
 async def test_what_a_history_begins_with_is_there_as_it_was_given(autojump_clock: MockClock) -> None:
@@ -298,6 +286,7 @@ async def test_volatile_messages_that_wait_are_handled_before_their_session_stop
         await runtime.create(CHAT)
         for number in range(10):
             await runtime.tell(CHAT, number)
+        await wait_all_tasks_blocked()
         await stop_and_see(runtime)
         assert handled == list(range(10))
 

@@ -7,7 +7,19 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors import AskError, ChatId, DropReason, RefusedError, Runtime, Session, StoreError, UnknownChatError, agent
+from actors import (
+    AskError,
+    ChatId,
+    DropReason,
+    Limits,
+    RefusedError,
+    Runtime,
+    Session,
+    StoreCorruptError,
+    StoreError,
+    UnknownChatError,
+    agent,
+)
 from actors.runtime.facade import Receipt
 from actors.store.memory import MemoryJournal, MemoryStore
 from actors.testing import (
@@ -30,7 +42,6 @@ from actors.testing import (
     records_of,
     settle,
 )
-from actors.core.limits import Limits
 
 CHAT = ChatId("live:a")
 
@@ -210,8 +221,6 @@ async def test_a_deletion_that_cannot_be_written_waits_or_is_told(autojump_clock
             assert runtime.statistics().sessions_known == 1
             journal.heal()
         assert runtime.statistics().sessions_known == 0
-
-        from actors import StoreCorruptError  # noqa: PLC0415
 
         await runtime.create("live:b")
         journal.plan("commit", Fails(StoreCorruptError("rows contradict each other")), times=1)

@@ -1,0 +1,75 @@
+"""The parts of a runtime, put together by hand: what a session stands on, without a session, a store or a task."""
+
+from collections.abc import Awaitable, Callable
+from io import BytesIO
+
+import attrs
+import trio
+
+from actors.core.ids import ChatId
+from actors.core.limits import Limits
+from actors.core.session import Policy, QueuedTurn, RunningTurn, SessionState
+from actors.runtime.accounting import Accounts
+from actors.runtime.agent import Receive, agent
+from actors.runtime.attempt import Outlet
+from actors.runtime.committer import Committer
+from actors.runtime.mailbox import Budget
+from actors.runtime.recorder import Recorder
+from actors.runtime.ref import Ref
+from actors.runtime.services import Checkpoints, Deadlines, Services
+from actors.runtime.turn import Turn
+from actors.store.memory import MemoryJournal
+from actors.testing import ScriptedAgent, VirtualClock, records_of
+
+CHAT = ChatId("live:a")
+
+
+@attrs.define
+class Bench:
+    """One session's ref and the services it shares; nothing of it runs."""
+
+    ref: Ref
+    services: Services
+    log: BytesIO
+    clock: VirtualClock
+
+    def turn(self, number: int = 1, attempt: int = 1) -> Turn:
+        """Begin a turn of the session, which speaks through an outlet."""
+        queued = QueuedTurn(number, f"key.{number}", "hello")
+        state = SessionState(CHAT, 3, number, RunningTurn(queued, attempt))
+        self.ref.state = state
+        outlet = Outlet(self.ref, self.services)
+        return Turn(outlet, state, self.services.limits, self.clock, self.ref.broadcast)
+
+    def records(self) -> list[str]:
+        """Close the log and name its records."""
+        self.services.recorder.close()
+        return [record["event"] for record in records_of(self.log)]
+
+
+def bench(
+    limits: Limits | None = None,
+    *,
+    answer: Callable[[Turn], Awaitable[str | None]] | None = None,
+    receive: Receive | None = None,
+) -> Bench:
+    """Put a session's parts together; there must be a trio loop, since its clock is read."""
+    bounds = limits or Limits()
+    clock, log, journal = VirtualClock(), BytesIO(), MemoryJournal()
+    recorder = Recorder(log, "debug", bounds, clock)
+    services = Services(
+        epoch=1,
+        agent=agent(answer or ScriptedAgent(), receive=receive),
+        policy=Policy(bounds),
+        limits=bounds,
+        clock=clock,
+        journal=journal,
+        committer=Committer(journal, bounds, recorder, lambda _: None),
+        recorder=recorder,
+        accounts=Accounts(bounds.dead_letters_max, recorder, clock),
+        checkpoints=Checkpoints(bounds.checkpoint_s, clock),
+        deadlines=Deadlines(bounds.turn_s, clock),
+        activations=trio.Semaphore(1),
+        spawn=lambda *_: None,
+    )
+    return Bench(Ref(CHAT, bounds, Budget(bounds.memory_bytes_max)), services, log, clock)
