@@ -37,7 +37,6 @@ RECORDS: Final[Mapping[str, str]] = MappingProxyType({
 
 KEYS: Final = frozenset({
     "at_s",
-    "attempt",
     "chat_id",
     "count",
     "delay_s",
@@ -45,18 +44,14 @@ KEYS: Final = frozenset({
     "error",
     "event",
     "failures",
-    "hint",
     "incarnation",
     "kind",
     "level",
     "place",
-    "process",
     "reason",
     "seq",
-    "seconds",
     "sessions",
     "status",
     "turn",
-    "type",
 })
 """Every key a record may have."""

@@ -57,7 +57,6 @@ class DropReason(enum.StrEnum):
     MEMORY_FULL = "memory_full"
     BUSY = "busy"
     QUEUE_FULL = "queue_full"
-    NOT_STARTED = "not_started"
     NOT_RUNNING = "not_running"
 
 

@@ -4,7 +4,6 @@ The budget is one session's own: a crash loop spends it alone. Delays double fro
 in full below that (full jitter), so that sessions which failed together do not come back together.
 """
 
-import enum
 from typing import Final
 
 import attrs
@@ -13,18 +12,6 @@ from actors.core.limits import Limits
 
 DOUBLINGS_MAX: Final = 60
 """Failures that a back-off remembers: doubled so often, any first delay worth the name has passed any last one."""
-
-
-class ExitReason(enum.StrEnum):
-    """How an incarnation of a session ended."""
-
-    NORMAL = "normal"
-    SHUTDOWN = "shutdown"
-    CRASHED = "crashed"
-    INIT_FAILED = "init_failed"
-    KILLED = "killed"
-    FENCED = "fenced"
-    QUARANTINED = "quarantined"
 
 
 @attrs.frozen

@@ -55,7 +55,7 @@ class Outlet(TurnPort):
     @override
     def late(self, turn: Turn) -> None:
         self._services.accounts.counts.late_output += 1
-        self._services.recorder.limited("warning", "turn.late_output", turn.chat_id, turn=turn.number)
+        self._services.recorder.limited("warning", "turn.late_output", "late", chat_id=turn.chat_id, turn=turn.number)
 
     @override
     async def emit(self, turn: Turn, bodies: tuple[EventBody, ...]) -> None:

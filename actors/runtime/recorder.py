@@ -20,6 +20,8 @@ from actors.telemetry import RECORDS
 
 LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 STOP_WAIT_S: Final = 2.0
+WINDOWS_MAX: Final = 10_000
+"""Kinds of records whose rate is remembered at once; a crash loop of every session makes one each."""
 
 _encoder: Final = msgspec.json.Encoder(enc_hook=repr)
 
@@ -91,6 +93,8 @@ class Recorder:
         if window is None or now_s - window.began_s >= self._limits.log_window_s:
             if window is not None and window.suppressed:
                 self.record(level, "records.suppressed", kind=name, reason=reason, count=window.suppressed)
+            if len(self._windows) >= WINDOWS_MAX:
+                self._windows.clear()  # of so many kinds none is spared; the log may say a little more for it
             window = self._windows[key] = _Window(now_s)
         if window.written < self._limits.log_repeats_max:
             window.written += 1

@@ -55,7 +55,6 @@ class Ref:
     __slots__ = (
         "_waiters",
         "broadcast",
-        "busy",
         "chat_id",
         "dead",
         "ending",
@@ -90,7 +89,6 @@ class Ref:
         self.transcript: Transcript | None = None
         self.turn: object | None = None
         self.writing = False
-        self.busy = False
         self.failures: tuple[float, ...] = ()
         self.restarts = 0
         self.quarantined_until_s = 0.0

@@ -30,7 +30,6 @@ _ERRORS: Final[Mapping[DropReason, tuple[type[RefusedError], str, str]]] = Mappi
     _R.MEMORY_FULL: (OverloadedError, "the mailboxes together hold all they may", "send less, or raise the limit"),
     _R.BUSY: (OverloadedError, "a turn is running", "send it again when the turn has ended"),
     _R.QUEUE_FULL: (OverloadedError, "too many messages wait for their turn", "send it again later"),
-    _R.NOT_STARTED: (UnavailableError, "the session ended before it was handled", "send it again"),
     _R.NOT_RUNNING: (UnavailableError, "it is not open any more", "nothing is to be done"),
 })
 

@@ -4,6 +4,9 @@
 where a text stands in the journal rather than repeat it, so each row of a conversation is written once. The queue is
 the turns that are queued, and the idempotency keys are a unique index over the messages that were sent (they stand at
 position -1 of their turn; what a turn makes counts from 0, and seeds bring ids of their own), so neither can disagree.
+
+Tables have rowids and their keys are indexes beside them: the rows of all sessions are appended at one place, where
+clustered tables would change a page of its own for each session (a fifth more work for the writer, for 7 % less disk).
 """
 
 from typing import Final
@@ -50,7 +53,7 @@ MIGRATIONS: Final[tuple[str, ...]] = (
         reason TEXT NOT NULL,
         error TEXT NOT NULL,
         PRIMARY KEY (chat, turn)
-    ) STRICT, WITHOUT ROWID;
+    ) STRICT;
     CREATE INDEX turn_unfinished ON turn (chat) WHERE ended_seq IS NULL;
     CREATE VIEW queue AS
         SELECT session.chat_id, turn.turn, turn.accepted_seq, turn.attempt
@@ -65,7 +68,7 @@ MIGRATIONS: Final[tuple[str, ...]] = (
         role TEXT NOT NULL,
         message_id TEXT NOT NULL,
         PRIMARY KEY (chat, turn, attempt, position)
-    ) STRICT, WITHOUT ROWID;
+    ) STRICT;
     CREATE UNIQUE INDEX message_by_key ON message (chat, message_id) WHERE position = -1;
 
     CREATE TABLE part (
@@ -81,7 +84,7 @@ MIGRATIONS: Final[tuple[str, ...]] = (
         last_seq INTEGER NOT NULL,
         PRIMARY KEY (chat, turn, attempt, position, part),
         FOREIGN KEY (chat, turn, attempt, position) REFERENCES message ON DELETE CASCADE
-    ) STRICT, WITHOUT ROWID;
+    ) STRICT;
 
     CREATE TABLE tool_call (
         chat INTEGER NOT NULL,
@@ -95,7 +98,7 @@ MIGRATIONS: Final[tuple[str, ...]] = (
         ended_seq INTEGER,
         PRIMARY KEY (chat, turn, attempt, call),
         FOREIGN KEY (chat, turn) REFERENCES turn ON DELETE CASCADE
-    ) STRICT, WITHOUT ROWID;
+    ) STRICT;
 
     CREATE TABLE prompt (
         chat INTEGER NOT NULL,
@@ -107,7 +110,7 @@ MIGRATIONS: Final[tuple[str, ...]] = (
         ended_seq INTEGER,
         PRIMARY KEY (chat, turn, attempt, prompt),
         FOREIGN KEY (chat, turn) REFERENCES turn ON DELETE CASCADE
-    ) STRICT, WITHOUT ROWID;
+    ) STRICT;
 
     CREATE TABLE tombstone (
         chat_id TEXT PRIMARY KEY,
