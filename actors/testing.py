@@ -6,12 +6,12 @@ none of it waits for real time. With pytest-trio, ``pytest_plugins = ["actors.te
 fixture ``actors_runtime``: ``checked_runtime``, on such a clock only. Nothing of the package imports this module.
 """
 
+import itertools
 import json
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from io import BytesIO
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal
 
@@ -46,6 +46,8 @@ SETTLE_S: Final = 120.0
 """How long ``settle`` waits, on trio's clock: longer than any back-off and any grace of the default limits."""
 
 _STEP_S: Final = 0.01
+_SEEDS: Final = itertools.count(1000)
+"""So that two lives on one store do not make the same ids."""
 _PAGE_ROWS: Final = 1000
 
 
@@ -347,7 +349,7 @@ async def checked_runtime(  # noqa: PLR0913 - the options of open_runtime, and o
     """
     journal = MemoryJournal() if store is None else store
     answer = ScriptedAgent() if agent is None else agent
-    time = clock or VirtualClock()
+    time = clock or VirtualClock(next(_SEEDS))
     try:
         async with open_runtime(
             journal, agent=answer, limits=limits, log=log, log_level=log_level, takeover=takeover, clock=time
@@ -444,7 +446,7 @@ def _is_cancellation(error: BaseException) -> bool:
 def _split(text: str, pieces: int) -> list[str]:
     """Cut a text into so many pieces of about equal length."""
     cuts = [len(text) * number // pieces for number in range(pieces + 1)]
-    return [text[low:high] for low, high in pairwise(cuts)]
+    return [text[low:high] for low, high in itertools.pairwise(cuts)]
 
 
 async def _stray() -> trio.Cancelled:

@@ -76,17 +76,26 @@ class Committer:
 
     @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:
-        """Write groups until cancelled."""
-        while True:
-            if not self._pending:
-                self._task = trio.lowlevel.current_task()
-                await trio.lowlevel.wait_task_rescheduled(self._abort)
-            group = self._take()
-            self._busy = True
-            try:
+        """Write groups until cancelled; whoever still waits then is told that nothing is known of its entry."""
+        group: list[tuple[Entry, int, Done]] = []
+        try:
+            while True:
+                if not self._pending:
+                    self._task = trio.lowlevel.current_task()
+                    await trio.lowlevel.wait_task_rescheduled(self._abort)
+                group = self._take()
+                self._busy = True
                 await self._write(group)
-            finally:
                 self._busy = False
+                group = []
+        finally:
+            self._busy = False
+            message = "the runtime closed before it was known to be written"
+            error = StoreUnavailableError(message, hint="send it again to the next life")
+            left = [*group, *self._pending]
+            self._pending.clear()
+            for _, _, done in left:
+                done(Failed(error))
 
     @trio.lowlevel.enable_ki_protection
     async def watch(self) -> None:

@@ -286,7 +286,7 @@ class Runtime:
         self._router.close()
         services.recorder.record("info", "runtime.stopping", sessions=self._supervisor.live)
         with trio.move_on_after(drain_s):
-            while any(self._is_busy(ref) for ref in self._registry):
+            while self._supervisor.live and any(self._is_busy(ref) for ref in self._registry):
                 await trio.sleep(_POLL_S)
         for ref in self._registry:
             if ref.phase in _UP:
@@ -456,13 +456,16 @@ async def run_runtime(
     """
     opened = await journal.open(takeover=takeover)
     failure: BaseException | None = None
+    runtime: Runtime | None = None
+    supervisor: Supervisor | None = None
     try:
         accounts = Accounts(limits.dead_letters_max, recorder, clock)
         registry = Registry(limits, opened.chat_ids, opened.tombstones)
         async with trio.open_nursery() as services_nursery:
 
             def on_change(what: str) -> None:
-                runtime.store_changed(what)
+                if runtime is not None:
+                    runtime.store_changed(what)
 
             committer = Committer(journal, limits, recorder, on_change)
             services = Services(
@@ -498,9 +501,14 @@ async def run_runtime(
                 sessions_nursery.cancel_scope.cancel()
             services_nursery.cancel_scope.cancel()
     finally:
+        if supervisor is not None:
+            supervisor.abandon()
         with trio.CancelScope(shield=True):
-            with trio.move_on_after(limits.phase_s):
-                await journal.close()
+            try:
+                with trio.move_on_after(limits.phase_s):
+                    await journal.close()
+            except BaseException as error:  # noqa: BLE001 - what happened before it is not to be hidden by it
+                failure = failure or error
             recorder.record("info", "runtime.closed", epoch=opened.epoch)
     if failure is not None:
         raise failure

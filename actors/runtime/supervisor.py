@@ -73,6 +73,14 @@ class Supervisor:
         self.live += 1
         self._nursery.start_soon(self._life, ref, name=ref.chat_id)
 
+    def abandon(self) -> None:
+        """Answer everybody who still waits for something, after the nursery of the sessions has closed."""
+        for ref in self._registry:
+            self._close(ref, DropReason.FENCED if self._services.fenced else DropReason.STOPPING)
+            ref.broadcast.close()
+            for reply in ref.ending:
+                reply.set(None)
+
     def spawn(self, work: Callable[..., Awaitable[None]], *arguments: object) -> None:
         """Run a task beside the sessions; whatever it raises is caught and counted as a bug of ours."""
         self._nursery.start_soon(self._guarded, work, arguments, name=_TASK)

@@ -34,7 +34,6 @@ class Handler:
         receive = self._services.agent.receive
         assert receive is not None, "the router refuses volatile messages without a handler"
         messages, control, inner, waiters = box.messages, box.control, box.inner, box.waiters
-        handled = 0
         until_s = busy_s() + quantum_s
         try:
             while messages and (ref.writing or not (control or inner)):
@@ -47,7 +46,7 @@ class Handler:
                     if busy_s() >= until_s:
                         return None
                     continue
-                handled += 1
+                ref.executed += 1
                 box.bytes_taken += letter.size_bytes
                 if waiters:
                     box.gave()
@@ -64,7 +63,6 @@ class Handler:
         except Exception as error:  # noqa: BLE001 - the border to the host's code; judged by the supervisor
             return error
         finally:
-            ref.executed += handled
             box.gave()
         return None
 

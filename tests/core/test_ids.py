@@ -265,6 +265,5 @@ def test_the_reasons_of_a_drop_are_a_closed_set_of_words() -> None:
         "memory_full",
         "busy",
         "queue_full",
-        "not_started",
         "not_running",
     ]

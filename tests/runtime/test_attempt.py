@@ -151,10 +151,10 @@ async def test_a_turn_that_was_cancelled_ends_as_whoever_cancelled_it_says(
 async def test_an_agent_that_is_torn_down_with_the_runtime_reports_nothing(autojump_clock: MockClock) -> None:
     """The store says that its turn runs, and the next life settles it."""
     made = bench(answer=ScriptedAgent([Hang()]))
-    with trio.move_on_after(1.0) as scope:
+    with trio.move_on_after(1.0):
         await run_agent(made.services.agent, made.turn(), made.ref.mailbox)
+    assert trio.current_time() == 1.0
     assert not made.ref.mailbox.inner
-    assert not scope.cancelled_caught, "the cancellation was not passed on, and nobody needs it"
 
 
 async def test_a_turn_that_was_given_up_is_not_reported_again(autojump_clock: MockClock) -> None:
@@ -172,7 +172,7 @@ async def test_a_turn_that_was_given_up_is_not_reported_again(autojump_clock: Mo
 
 def test_what_is_left_of_an_error_without_its_cancellations() -> None:
     """Groups are looked into, at any depth."""
-    cancelled = trio.Cancelled._create(source="unknown")  # type: ignore[attr-defined]  # noqa: SLF001 - no other way
+    cancelled = trio.Cancelled._create(source="unknown")  # noqa: SLF001 - no other way
     error = ValueError()
     assert without_cancelled(error) is error
     assert without_cancelled(cancelled) is None
@@ -185,11 +185,11 @@ def test_what_is_left_of_an_error_without_its_cancellations() -> None:
 async def test_only_a_cancellation_from_outside_tears_down(autojump_clock: MockClock) -> None:
     """A deadline that has not passed is none."""
     assert not torn_down()
-    with trio.CancelScope(deadline=10.0) as scope:
+    with trio.CancelScope(deadline=10.0) as scope:  # noqa: ASYNC100 - what is looked at is the scope
         assert not torn_down()
         scope.cancel()
         assert torn_down()
-        with trio.CancelScope(shield=True):
+        with trio.CancelScope(shield=True):  # noqa: ASYNC100 - as above
             assert not torn_down()
 
 

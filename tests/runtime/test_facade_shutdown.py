@@ -316,6 +316,7 @@ def test_a_second_interrupt_during_the_shutdown_ends_it() -> None:
     store = MemoryStore()
     ended_s: list[float] = []
 
+    @trio.lowlevel.enable_ki_protection
     async def press_later() -> None:
         for _ in range(2):
             await trio.sleep(2.0)
@@ -333,11 +334,10 @@ def test_a_second_interrupt_during_the_shutdown_ends_it() -> None:
                 await runtime.create("live:a")
                 await runtime.send("live:a", "hello")
                 nursery.start_soon(press_later)
-                nursery.cancel_scope.shield = True
         finally:
             ended_s.append(trio.current_time())
 
-    with pytest.raises(BaseException, match="|".join(("", "KeyboardInterrupt"))) as caught:
+    with pytest.raises(BaseException) as caught:  # noqa: PT011 - the interrupt, however it is wrapped
         run(main)
     assert "KeyboardInterrupt" in repr(caught.value)
     assert ended_s[0] < 30.0
