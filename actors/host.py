@@ -14,7 +14,8 @@ from actors.ports import Clock, Journal
 from actors.runtime.agent import Agent, Answer
 from actors.runtime.agent import agent as make_agent
 from actors.runtime.clock import SystemClock, Threads
-from actors.runtime.facade import Runtime, run_runtime
+from actors.runtime.facade import Runtime
+from actors.runtime.life import run_runtime
 from actors.runtime.recorder import Recorder
 from actors.store.memory import MemoryJournal
 from actors.store.sqlite import SQLiteJournal

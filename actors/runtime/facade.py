@@ -1,7 +1,6 @@
 """The runtime as its host holds it: create, send, subscribe, cancel, stop, delete, and the counts of all of it."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 
 import trio
 
@@ -10,24 +9,22 @@ from actors.core.envelope import Origin, check_text
 from actors.core.events import Event, SeedPart
 from actors.core.ids import MESSAGE_ID_CHARACTERS_MAX, ChatId, DropReason, parse_chat_id
 from actors.core.lifecycle import SessionPhase
-from actors.core.limits import Limits
-from actors.core.session import Decision, Policy, SessionState, decide, fold
+from actors.core.session import Decision, SessionState, decide, fold
 from actors.core.stream import ProgressSignal
 from actors.core.transcript import Transcript
 from actors.errors import RefusedError, StoreError
-from actors.ports import Append, Clock, Committed, Journal, Page
-from actors.runtime.accounting import Accounts, DeadLetter
-from actors.runtime.agent import Agent, Session
-from actors.runtime.committer import Committer, Failed, Result
+from actors.ports import Append, Committed, Page
+from actors.runtime.accounting import DeadLetter
+from actors.runtime.agent import Session
+from actors.runtime.committer import Failed, Result
 from actors.runtime.control import AnswerPrompt, CancelTurn, Delete, Prepare, Stop
 from actors.runtime.mailbox import Reply
 from actors.runtime.observation import Inspection, Statistics, inspection, statistics
-from actors.runtime.recorder import Recorder
 from actors.runtime.ref import Accepted, Ref, TurnResult
 from actors.runtime.refusals import refused
 from actors.runtime.registry import Registry
 from actors.runtime.router import Overflow, Router
-from actors.runtime.services import Checkpoints, Deadlines, Services
+from actors.runtime.services import Services
 from actors.runtime.subscription import Subscription
 from actors.runtime.supervisor import Supervisor
 
@@ -169,9 +166,7 @@ class Runtime:
         """
         return await self._router.ask(chat_id, payload, timeout_s=timeout_s, session=session)
 
-    def subscribe(
-        self, chat_id: object, *, after: int | None = None, until: Receipt | None = None
-    ) -> Subscription:
+    def subscribe(self, chat_id: object, *, after: int | None = None, until: Receipt | None = None) -> Subscription:
         """Watch a session: without ``after`` from a snapshot on, else every event after that number.
 
         ``until`` ends the stream with the turn of a receipt. Use it in ``async with``.
@@ -437,78 +432,3 @@ _ENDED_EARLY = {
 }
 _POLL_S = 0.005
 _UP = frozenset({SessionPhase.ACTIVATING, SessionPhase.ACTIVE, SessionPhase.RESTARTING})
-
-
-@asynccontextmanager
-async def run_runtime(
-    journal: Journal,
-    agent: Agent,
-    *,
-    limits: Limits,
-    clock: Clock,
-    recorder: Recorder,
-    takeover: bool = False,
-) -> AsyncIterator[Runtime]:
-    """Open a journal, run sessions on it until the block is left, and give it up again.
-
-    Leaving the block stops in phases: running turns get ``drain_s``, or nothing if the block raised. Raises what the
-    journal's ``open`` raises.
-    """
-    opened = await journal.open(takeover=takeover)
-    failure: BaseException | None = None
-    runtime: Runtime | None = None
-    supervisor: Supervisor | None = None
-    try:
-        accounts = Accounts(limits.dead_letters_max, recorder, clock)
-        registry = Registry(limits, opened.chat_ids, opened.tombstones)
-        async with trio.open_nursery() as services_nursery:
-
-            def on_change(what: str) -> None:
-                if runtime is not None:
-                    runtime.store_changed(what)
-
-            committer = Committer(journal, limits, recorder, on_change)
-            services = Services(
-                epoch=opened.epoch,
-                agent=agent,
-                policy=Policy(limits, agent.overlap),
-                limits=limits,
-                clock=clock,
-                journal=journal,
-                committer=committer,
-                recorder=recorder,
-                accounts=accounts,
-                checkpoints=Checkpoints(limits.checkpoint_s, clock),
-                deadlines=Deadlines(limits.turn_s, clock),
-                activations=trio.Semaphore(limits.activations_max),
-                spawn=lambda *_: None,
-            )
-            services_nursery.start_soon(committer.run, name="committer")
-            services_nursery.start_soon(committer.watch, name="committer's watch")
-            services_nursery.start_soon(services.checkpoints.run, name="checkpoints")
-            services_nursery.start_soon(services.deadlines.run, name="deadlines")
-            async with trio.open_nursery() as sessions_nursery:
-                supervisor = Supervisor(services, registry, sessions_nursery)
-                runtime = Runtime(services, registry, supervisor, Router(services, registry, supervisor))
-                try:
-                    await runtime.recover(opened.unfinished)
-                    recorder.record("info", "runtime.opened", epoch=opened.epoch, sessions=len(opened.chat_ids))
-                    yield runtime
-                except BaseException as error:  # noqa: BLE001 - raised again below, outside the nurseries
-                    failure = error
-                with trio.CancelScope(shield=True):
-                    await runtime.shut_down(limits.drain_s if failure is None else 0.0)
-                sessions_nursery.cancel_scope.cancel()
-            services_nursery.cancel_scope.cancel()
-    finally:
-        if supervisor is not None:
-            supervisor.abandon()
-        with trio.CancelScope(shield=True):
-            try:
-                with trio.move_on_after(limits.phase_s):
-                    await journal.close()
-            except BaseException as error:  # noqa: BLE001 - what happened before it is not to be hidden by it
-                failure = failure or error
-            recorder.record("info", "runtime.closed", epoch=opened.epoch)
-    if failure is not None:
-        raise failure

@@ -1,0 +1,94 @@
+"""One life of a runtime: open the journal, run its services and sessions, stop in phases, give the journal up."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import trio
+
+from actors.core.limits import Limits
+from actors.core.session import Policy
+from actors.ports import Clock, Journal
+from actors.runtime.accounting import Accounts
+from actors.runtime.agent import Agent
+from actors.runtime.committer import Committer
+from actors.runtime.facade import Runtime
+from actors.runtime.recorder import Recorder
+from actors.runtime.registry import Registry
+from actors.runtime.router import Router
+from actors.runtime.services import Checkpoints, Deadlines, Services
+from actors.runtime.supervisor import Supervisor
+
+
+@asynccontextmanager
+async def run_runtime(
+    journal: Journal,
+    agent: Agent,
+    *,
+    limits: Limits,
+    clock: Clock,
+    recorder: Recorder,
+    takeover: bool = False,
+) -> AsyncIterator[Runtime]:
+    """Open a journal, run sessions on it until the block is left, and give it up again.
+
+    Leaving the block stops in phases: running turns get ``drain_s``, or nothing if the block raised. Raises what the
+    journal's ``open`` raises.
+    """
+    opened = await journal.open(takeover=takeover)
+    failure: BaseException | None = None
+    runtime: Runtime | None = None
+    supervisor: Supervisor | None = None
+    try:
+        accounts = Accounts(limits.dead_letters_max, recorder, clock)
+        registry = Registry(limits, opened.chat_ids, opened.tombstones)
+        async with trio.open_nursery() as services_nursery:
+
+            def on_change(what: str) -> None:
+                if runtime is not None:
+                    runtime.store_changed(what)
+
+            committer = Committer(journal, limits, recorder, on_change)
+            services = Services(
+                epoch=opened.epoch,
+                agent=agent,
+                policy=Policy(limits, agent.overlap),
+                limits=limits,
+                clock=clock,
+                journal=journal,
+                committer=committer,
+                recorder=recorder,
+                accounts=accounts,
+                checkpoints=Checkpoints(limits.checkpoint_s, clock),
+                deadlines=Deadlines(limits.turn_s, clock),
+                activations=trio.Semaphore(limits.activations_max),
+                spawn=lambda *_: None,
+            )
+            services_nursery.start_soon(committer.run, name="committer")
+            services_nursery.start_soon(committer.watch, name="committer's watch")
+            services_nursery.start_soon(services.checkpoints.run, name="checkpoints")
+            services_nursery.start_soon(services.deadlines.run, name="deadlines")
+            async with trio.open_nursery() as sessions_nursery:
+                supervisor = Supervisor(services, registry, sessions_nursery)
+                runtime = Runtime(services, registry, supervisor, Router(services, registry, supervisor))
+                try:
+                    await runtime.recover(opened.unfinished)
+                    recorder.record("info", "runtime.opened", epoch=opened.epoch, sessions=len(opened.chat_ids))
+                    yield runtime
+                except BaseException as error:  # noqa: BLE001 - raised again below, outside the nurseries
+                    failure = error
+                with trio.CancelScope(shield=True):
+                    await runtime.shut_down(limits.drain_s if failure is None else 0.0)
+                sessions_nursery.cancel_scope.cancel()
+            services_nursery.cancel_scope.cancel()
+    finally:
+        if supervisor is not None:
+            supervisor.abandon()
+        with trio.CancelScope(shield=True):
+            try:
+                with trio.move_on_after(limits.phase_s):
+                    await journal.close()
+            except BaseException as error:  # noqa: BLE001 - what happened before it is not to be hidden by it
+                failure = failure or error
+            recorder.record("info", "runtime.closed", epoch=opened.epoch)
+    if failure is not None:
+        raise failure
