@@ -79,9 +79,7 @@ class UnavailableError(RefusedError):
 class AskError(ActorsError):
     """An ask ended without a reply; ``outcome`` says whether the handler can have run."""
 
-    def __init__(
-        self, message: str, *, outcome: OutcomeClass, chat_id: object = None, hint: str = ""
-    ) -> None:
+    def __init__(self, message: str, *, outcome: OutcomeClass, chat_id: object = None, hint: str = "") -> None:
         """Keep the outcome class beside the text."""
         super().__init__(f"{message} (outcome: {outcome})", chat_id=chat_id, hint=hint)
         self.outcome = outcome

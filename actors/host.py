@@ -26,7 +26,7 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 
 
 @asynccontextmanager
-async def open_runtime(
+async def open_runtime(  # noqa: PLR0913 - options, all named by the caller
     store: str | Path | Journal,
     *,
     agent: Agent | Answer,
@@ -40,9 +40,9 @@ async def open_runtime(
     """Open a store and run an agent's sessions on it until the block is left.
 
     ``store`` is the path of a file, ``":memory:"``, or a journal of the host's own. ``agent`` is an async function of a
-    turn, or what ``actors.agent`` made of one. ``log`` is a path that JSON lines are appended to, or an open binary file
-    (None: nothing is written; everything is counted all the same). ``takeover`` fences another process that owns the
-    store instead of being refused. ``collector_threshold`` sets the first threshold of Python's cyclic collector while
+    turn, or what ``actors.agent`` made of one. ``log`` is a path that JSON lines are appended to, or an open binary
+    file (None: nothing is written; everything is counted all the same). ``takeover`` fences another process that owns
+    the store instead of being refused. ``collector_threshold`` sets the first threshold of Python's cyclic collector while
     the runtime is open (10,000 is a good value with hundreds of busy sessions; None leaves the host's setting alone).
 
     When the block starts, nothing of an earlier life is running: what was interrupted is marked, what was queued goes

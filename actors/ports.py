@@ -106,8 +106,8 @@ class Journal(Protocol):
         """Write the entries in order, in one transaction, and return what became of each.
 
         A conflict concerns its own entry only. Any error means that nothing is known to be written; committing the same
-        entries again is safe, since what was written already is recognised. Raises StoreFencedError if another life owns
-        the store. At most one call at a time.
+        entries again is safe, since what was written already is recognised. Raises StoreFencedError if another life
+        owns the store. At most one call at a time.
         """
         ...
 

@@ -8,50 +8,54 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-RECORDS: Final[Mapping[str, str]] = MappingProxyType({
-    "runtime.opened": "the store is owned and everything unfinished is settled",
-    "runtime.stopping": "nothing more is taken",
-    "runtime.closed": "the store was given up; the counts of this life",
-    "store.degraded": "a commit failed and will be tried again",
-    "store.recovered": "commits succeed again",
-    "store.fenced": "another process has taken the store over",
-    "envelope.dropped": "an envelope was not delivered; with its reason",
-    "records.suppressed": "records of one kind that were not written because there were too many",
-    "session.activated": "an incarnation of a session is up",
-    "session.crashed": "an incarnation ended by an exception; with its type and place",
-    "session.restarting": "a new incarnation follows after a delay",
-    "session.quarantined": "the restart budget is spent; the session takes nothing",
-    "session.released": "the session leaves quarantine",
-    "session.stopped": "the session is not live any more",
-    "session.deleted": "the session was erased and left a tombstone",
-    "session.corrupt": "the rows of a session contradict each other; it is kept out",
-    "turn.interrupted": "a turn of an earlier life was marked",
-    "turn.abandoned": "a cancelled agent did not end within its grace; with the place where it waits",
-    "turn.late_output": "an agent wrote to a turn that had ended; the output went nowhere",
-    "turn.ended": "a turn reached its terminal status",
-    "subscriber.lagged": "a subscriber was too slow and was cut",
-    "journal.event": "an event was written (level debug)",
-    "ask.late_reply": "a reply came after its asker had gone (level debug)",
-})
+RECORDS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "runtime.opened": "the store is owned and everything unfinished is settled",
+        "runtime.stopping": "nothing more is taken",
+        "runtime.closed": "the store was given up; the counts of this life",
+        "store.degraded": "a commit failed and will be tried again",
+        "store.recovered": "commits succeed again",
+        "store.fenced": "another process has taken the store over",
+        "envelope.dropped": "an envelope was not delivered; with its reason",
+        "records.suppressed": "records of one kind that were not written because there were too many",
+        "session.activated": "an incarnation of a session is up",
+        "session.crashed": "an incarnation ended by an exception; with its type and place",
+        "session.restarting": "a new incarnation follows after a delay",
+        "session.quarantined": "the restart budget is spent; the session takes nothing",
+        "session.released": "the session leaves quarantine",
+        "session.stopped": "the session is not live any more",
+        "session.deleted": "the session was erased and left a tombstone",
+        "session.corrupt": "the rows of a session contradict each other; it is kept out",
+        "turn.interrupted": "a turn of an earlier life was marked",
+        "turn.abandoned": "a cancelled agent did not end within its grace; with the place where it waits",
+        "turn.late_output": "an agent wrote to a turn that had ended; the output went nowhere",
+        "turn.ended": "a turn reached its terminal status",
+        "subscriber.lagged": "a subscriber was too slow and was cut",
+        "journal.event": "an event was written (level debug)",
+        "ask.late_reply": "a reply came after its asker had gone (level debug)",
+    }
+)
 """Every name a record may have, and what it says."""
 
-KEYS: Final = frozenset({
-    "at_s",
-    "chat_id",
-    "count",
-    "delay_s",
-    "epoch",
-    "error",
-    "event",
-    "failures",
-    "incarnation",
-    "kind",
-    "level",
-    "place",
-    "reason",
-    "seq",
-    "sessions",
-    "status",
-    "turn",
-})
+KEYS: Final = frozenset(
+    {
+        "at_s",
+        "chat_id",
+        "count",
+        "delay_s",
+        "epoch",
+        "error",
+        "event",
+        "failures",
+        "incarnation",
+        "kind",
+        "level",
+        "place",
+        "reason",
+        "seq",
+        "sessions",
+        "status",
+        "turn",
+    }
+)
 """Every key a record may have."""

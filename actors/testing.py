@@ -186,9 +186,7 @@ class ScriptedAgent:
     The script of a turn is the one for its attempt, else for the turn, else for its chat, else ``default``.
     """
 
-    def __init__(
-        self, default: Script = (Say("ok"),), scripts: Mapping[ScriptKey, Script] | None = None
-    ) -> None:
+    def __init__(self, default: Script = (Say("ok"),), scripts: Mapping[ScriptKey, Script] | None = None) -> None:
         """Know every script from the start; ``scripts`` may be added to while it runs."""
         self.default = default
         self.scripts: dict[ScriptKey, Script] = dict(scripts or {})
@@ -359,7 +357,7 @@ async def checked_runtime(  # noqa: PLR0913 - the options of open_runtime, and o
     except BaseException as error:
         # Nobody would notice one from inside: whoever opened the scope that it cancelled has swallowed it.
         torn_down = trio.current_effective_deadline() == -math.inf
-        assert torn_down or not _is_cancellation(error), "a cancellation came from inside the runtime"
+        assert torn_down or not _is_cancellation(error), "a cancellation came from inside the runtime"  # noqa: PT017 - not a test, the check of one
         raise
     after = runtime.statistics()
     wrong = [] if after.closed else [f"the sums are wrong after the close: {after}"]

@@ -126,9 +126,7 @@ class Draft:
         bodies.append(TextAppended(turn, attempt, message, part, segment.kind, segment.offset, text, status))
 
 
-def with_text(
-    messages: tuple[Message, ...], key: TextKey, kind: PartKind, text: str, seq: int
-) -> tuple[Message, ...]:
+def with_text(messages: tuple[Message, ...], key: TextKey, kind: PartKind, text: str, seq: int) -> tuple[Message, ...]:
     """Show a turn's messages with the text that comes next in one of its parts."""
     turn, attempt, position, number = key
     made = made_message_id(turn, attempt, position)

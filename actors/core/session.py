@@ -48,8 +48,10 @@ _STREAMING = PartStatus.STREAMING
 
 @attrs.frozen
 class QueuedTurn:
-    """An accepted message that waits; ``attempts`` were begun before and were interrupted, and asked
-    ``prompts`` questions; ``seq`` accepted it."""
+    """An accepted message that waits, and the number of the event that accepted it.
+
+    ``attempts`` were begun before and were interrupted; they asked ``prompts`` questions.
+    """
 
     turn: int
     message_id: str

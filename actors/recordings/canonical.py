@@ -60,9 +60,7 @@ class Digest:
         """
         if not _is_part(kind, payload):
             return
-        self._canonical.update(
-            _utf8(role + _UNIT_SEPARATOR + kind + _UNIT_SEPARATOR + payload + _RECORD_SEPARATOR)
-        )
+        self._canonical.update(_utf8(role + _UNIT_SEPARATOR + kind + _UNIT_SEPARATOR + payload + _RECORD_SEPARATOR))
         if kind == "text":
             self._text.update(_utf8(payload))
         self._parts[kind] += 1

@@ -167,9 +167,7 @@ def _decoded(text: str, place: Place) -> object:
             hint="a recording is one JSON value; the file may be cut short or of another kind",
         ) from None
     except ValueError as error:  # Python refuses to read integers of more than 4300 digits
-        raise place.error(
-            problem="the file has a number with too many digits", hint="write it as a string"
-        ) from error
+        raise place.error(problem="the file has a number with too many digits", hint="write it as a string") from error
     return value
 
 

@@ -180,8 +180,7 @@ def _tau2_messages(simulation: _Tau2Simulation, place: Place) -> Iterator[_Spoke
             role=_role(message.role, here),
             content=message.content,
             calls=tuple(
-                RecordedToolCall(call.id, call.name, _arguments(call.arguments))
-                for call in message.tool_calls or ()
+                RecordedToolCall(call.id, call.name, _arguments(call.arguments)) for call in message.tool_calls or ()
             ),
             answered=message.id,
             at_s=clock.at_s(message.timestamp, here),

@@ -24,7 +24,7 @@ class DeadLetter:
 class Counts:
     """Totals since the runtime was opened.
 
-    What was sent is the sum of ``refused``, ``given_up`` (cancelled while waiting for room) and what mailboxes admitted.
+    What was sent is the sum of ``refused``, ``given_up`` (cancelled while waiting for room) and what was admitted.
     """
 
     refused: int = 0

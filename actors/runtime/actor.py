@@ -106,7 +106,7 @@ class Actor:
     async def _recover(self) -> None:
         """Read what is open, and settle what an earlier life left running, before anything is taken."""
         ref, services = self._ref, self._services
-        while ref.writing:  # an entry of the incarnation before is still on its way
+        while ref.writing:  # noqa: ASYNC110 - rare and bounded; there is no one event to wait for
             await trio.sleep(services.limits.commit_retry_first_s)
         if ref.state is None or ref.incarnation > 1:
             async with services.activations:
@@ -188,7 +188,7 @@ class Actor:
                     self._cancel_running("deleted")
                 case CancelTurn(turn=turn, reply=reply) if self._turn is not None and self._turn.number == turn:
                     self._cancel_running("cancelled")
-                    reply.set(True)  # noqa: FBT003 - the answer to "was it open?"
+                    reply.set(True)
                 case _ if self._ref.writing:
                     continue
                 case CancelTurn(turn=turn, reply=reply):

@@ -1,4 +1,4 @@
-"""One attempt of a turn: the agent behind its barrier, and the way of what it says to subscribers and to the journal."""
+"""One attempt of a turn: the agent behind its barrier, and the way of what it says to viewers and to the journal."""
 
 import math
 

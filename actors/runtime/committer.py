@@ -44,9 +44,7 @@ class CommitterStatistics:
 class Committer:
     """Groups entries and writes them."""
 
-    def __init__(
-        self, journal: Journal, limits: Limits, recorder: Recorder, on_change: Callable[[str], None]
-    ) -> None:
+    def __init__(self, journal: Journal, limits: Limits, recorder: Recorder, on_change: Callable[[str], None]) -> None:
         """``on_change`` is called with ``degraded``, ``recovered`` or ``fenced``."""
         self._journal = journal
         self._limits = limits

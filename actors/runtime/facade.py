@@ -109,7 +109,7 @@ class Runtime:
             self._creating.pop(parsed).set()
         return parsed
 
-    async def send(
+    async def send(  # noqa: PLR0913 - options, all named by the caller
         self,
         chat_id: object,
         text: object,
@@ -160,8 +160,8 @@ class Runtime:
     ) -> object:
         """Put a volatile message into a session's mailbox and wait for the handler's reply.
 
-        ``timeout_s`` is how long to wait (the limit ``ask_s`` if None). Inside a handler give its ``session``, so that a
-        circle of asks is refused rather than waited for. Raises AskTimeoutError, HandlerError or DeadlockError with the
+        ``timeout_s`` is how long to wait (the limit ``ask_s`` if None). Inside a handler give its ``session``, so that
+        a circle of asks is refused rather than waited for. Raises AskTimeoutError, HandlerError or DeadlockError with the
         outcome class, RefusedError if it was not admitted.
         """
         return await self._router.ask(chat_id, payload, timeout_s=timeout_s, session=session)
@@ -281,17 +281,17 @@ class Runtime:
         self._router.close()
         services.recorder.record("info", "runtime.stopping", sessions=self._supervisor.live)
         with trio.move_on_after(drain_s):
-            while self._supervisor.live and any(self._is_busy(ref) for ref in self._registry):
+            while self._supervisor.live and any(self._is_busy(ref) for ref in self._registry):  # noqa: ASYNC110 - rare and bounded; there is no one event to wait for
                 await trio.sleep(_POLL_S)
         for ref in self._registry:
             if ref.phase in _UP:
                 self._registry.move(ref, "stop")
                 ref.mailbox.post_control(Stop, Stop("shutdown"))
         with trio.move_on_after(limits.phase_s):
-            while self._supervisor.live:
+            while self._supervisor.live:  # noqa: ASYNC110 - rare and bounded; there is no one event to wait for
                 await trio.sleep(_POLL_S)
         with trio.move_on_after(limits.phase_s):
-            while not services.committer.idle:
+            while not services.committer.idle:  # noqa: ASYNC110 - rare and bounded; there is no one event to wait for
                 await trio.sleep(_POLL_S)
 
     @staticmethod
@@ -332,8 +332,8 @@ class Runtime:
                 detail = f"history[{number}] has a part of an unknown kind"
                 raise refused(DropReason.INVALID_PAYLOAD, detail, hint="give text, thinking, tool_call or tool_result")
             texts += [(text or " ", self._text_bytes_max) for text in (part.text, part.name, part.call_id)]
-        for text, bytes_max in texts:
-            size = check_text(text, bytes_max, field=f"history[{number}]")
+        for value, bytes_max in texts:
+            size = check_text(value, bytes_max, field=f"history[{number}]")
             if not isinstance(size, int):
                 raise refused(size.reason, f"{size.field} is {size.found}", hint=size.remedy)
         return seed

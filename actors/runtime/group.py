@@ -35,4 +35,4 @@ class Group:
 
 def size_of(body: EventBody) -> int:
     """Estimate what an event of a turn costs to keep."""
-    return 100 + len(getattr(body, "text", "")) + len(getattr(body, "content", "")) + len(getattr(body, "arguments", ""))
+    return 100 + sum(len(getattr(body, field, "")) for field in ("text", "content", "arguments"))

@@ -295,7 +295,7 @@ class Mailbox:
         self._reserved = self.bytes_held
 
     def _make_room(self) -> None:
-        """Count the room there is, and let in the senders that wait for it, oldest first; newcomers get what is left."""
+        """Count the room there is, and let in who waits for it, oldest first; newcomers get what is left."""
         if self.closed is not None:
             return
         self._room = self._messages_max - len(self.messages)

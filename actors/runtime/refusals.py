@@ -9,29 +9,35 @@ from actors.errors import InvalidEnvelopeError, OverloadedError, RefusedError, U
 
 _R = DropReason
 
-_ERRORS: Final[Mapping[DropReason, tuple[type[RefusedError], str, str]]] = MappingProxyType({
-    _R.MISSING_ID: (InvalidEnvelopeError, "no chat_id was given", "give the id that create() returned"),
-    _R.WRONG_TYPE: (InvalidEnvelopeError, "an id is not a str", "give the id that create() returned"),
-    _R.MALFORMED_ID: (
-        InvalidEnvelopeError,
-        "an id does not fit its grammar",
-        "a chat_id is live:, replay: or draft: and up to 256 characters of [A-Za-z0-9_.:-] in all",
-    ),
-    _R.UNKNOWN_CHAT: (UnknownChatError, "no session has this chat_id", "create it first"),
-    _R.DELETED_CHAT: (UnknownChatError, "the session was deleted", "create a session with another id"),
-    _R.STALE_INCARNATION: (UnavailableError, "the incarnation that was meant has ended", "send it again without one"),
-    _R.EXPIRED: (UnavailableError, "the deadline has passed", "send it again with a later one"),
-    _R.DUPLICATE: (InvalidEnvelopeError, "the message is known already", "nothing is to be done"),
-    _R.INVALID_PAYLOAD: (InvalidEnvelopeError, "the payload cannot be taken", "see the field"),
-    _R.STOPPING: (UnavailableError, "it is stopping", "send it again to the next life"),
-    _R.QUARANTINED: (UnavailableError, "the session crashed too often", "release() it, or wait for its cool-down"),
-    _R.FENCED: (UnavailableError, "another process has taken the store over", "send it there"),
-    _R.MAILBOX_FULL: (OverloadedError, "the mailbox of the session is full", "wait for room, or send less"),
-    _R.MEMORY_FULL: (OverloadedError, "the mailboxes together hold all they may", "send less, or raise the limit"),
-    _R.BUSY: (OverloadedError, "a turn is running", "send it again when the turn has ended"),
-    _R.QUEUE_FULL: (OverloadedError, "too many messages wait for their turn", "send it again later"),
-    _R.NOT_RUNNING: (UnavailableError, "it is not open any more", "nothing is to be done"),
-})
+_ERRORS: Final[Mapping[DropReason, tuple[type[RefusedError], str, str]]] = MappingProxyType(
+    {
+        _R.MISSING_ID: (InvalidEnvelopeError, "no chat_id was given", "give the id that create() returned"),
+        _R.WRONG_TYPE: (InvalidEnvelopeError, "an id is not a str", "give the id that create() returned"),
+        _R.MALFORMED_ID: (
+            InvalidEnvelopeError,
+            "an id does not fit its grammar",
+            "a chat_id is live:, replay: or draft: and up to 256 characters of [A-Za-z0-9_.:-] in all",
+        ),
+        _R.UNKNOWN_CHAT: (UnknownChatError, "no session has this chat_id", "create it first"),
+        _R.DELETED_CHAT: (UnknownChatError, "the session was deleted", "create a session with another id"),
+        _R.STALE_INCARNATION: (
+            UnavailableError,
+            "the incarnation that was meant has ended",
+            "send it again without one",
+        ),
+        _R.EXPIRED: (UnavailableError, "the deadline has passed", "send it again with a later one"),
+        _R.DUPLICATE: (InvalidEnvelopeError, "the message is known already", "nothing is to be done"),
+        _R.INVALID_PAYLOAD: (InvalidEnvelopeError, "the payload cannot be taken", "see the field"),
+        _R.STOPPING: (UnavailableError, "it is stopping", "send it again to the next life"),
+        _R.QUARANTINED: (UnavailableError, "the session crashed too often", "release() it, or wait for its cool-down"),
+        _R.FENCED: (UnavailableError, "another process has taken the store over", "send it there"),
+        _R.MAILBOX_FULL: (OverloadedError, "the mailbox of the session is full", "wait for room, or send less"),
+        _R.MEMORY_FULL: (OverloadedError, "the mailboxes together hold all they may", "send less, or raise the limit"),
+        _R.BUSY: (OverloadedError, "a turn is running", "send it again when the turn has ended"),
+        _R.QUEUE_FULL: (OverloadedError, "too many messages wait for their turn", "send it again later"),
+        _R.NOT_RUNNING: (UnavailableError, "it is not open any more", "nothing is to be done"),
+    }
+)
 
 
 def refused(reason: DropReason, detail: str = "", chat_id: object = None, hint: str = "") -> RefusedError:

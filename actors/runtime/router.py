@@ -26,7 +26,6 @@ from actors.runtime.supervisor import Supervisor
 Overflow = Literal["wait", "reject"]
 
 
-
 class Router:
     """Brings envelopes to sessions, or drops them with a reason."""
 
@@ -137,7 +136,7 @@ class Router:
         outcome: Literal["not_enqueued", "not_started"] = "not_started" if reply.done else "not_enqueued"
         raise AskTimeoutError(message, outcome=outcome, chat_id=chat_id, hint="it can be asked again")
 
-    async def accept(
+    async def accept(  # noqa: PLR0913 - options, all named by the caller
         self,
         chat_id: object,
         text: object,
@@ -314,4 +313,3 @@ _SENT_BETWEEN_LOOKS = 63
 """A sender that finds room looks up every 64 messages."""
 
 _UP = frozenset({SessionPhase.ACTIVATING, SessionPhase.ACTIVE, SessionPhase.RESTARTING})
-

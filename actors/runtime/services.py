@@ -27,7 +27,7 @@ class Checkpoints:
         """The window is the same for all, so the turns wait in the order in which they are due."""
         self._window_s = window_s
         self._clock = clock
-        self._due: deque[tuple[float, "Turn", Callable[["Turn"], None]]] = deque()
+        self._due: deque[tuple[float, Turn, Callable[[Turn], None]]] = deque()
         self._task: trio.lowlevel.Task | None = None
 
     def add(self, turn: "Turn", flush: "Callable[[Turn], None]") -> None:

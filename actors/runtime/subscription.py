@@ -8,9 +8,10 @@ everything that was published.
 from collections import deque
 from collections.abc import AsyncIterator
 from types import TracebackType
+from typing import Self
 
 import trio
-from typing_extensions import Self, override
+from typing_extensions import override
 
 from actors.core.events import Event, TurnEnded
 from actors.core.ids import ChatId

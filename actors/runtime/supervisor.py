@@ -199,7 +199,8 @@ class Supervisor:
             counts.quarantines += 1
             ref.quarantined_until_s = verdict.until_s
             self._registry.move(ref, "give_up")
-            services.recorder.record("error", "session.quarantined", chat_id=ref.chat_id, failures=len(ref.failures) + 1)
+            failures = len(ref.failures) + 1
+            services.recorder.record("error", "session.quarantined", chat_id=ref.chat_id, failures=failures)
             ref.broadcast.progress(ProgressSignal(ref.chat_id, 0, "quarantined", ref.last_error))
             self._close(ref, DropReason.QUARANTINED)
             return 0.0
@@ -242,7 +243,7 @@ class Supervisor:
 
     async def _erase(self, ref: Ref) -> ActorsError | None:
         """Erase a session whose incarnation has ended; return why it could not be, if it could not."""
-        while ref.writing:  # its last entry is still on its way
+        while ref.writing:  # noqa: ASYNC110 - rare and bounded; there is no one event to wait for
             await trio.sleep(self._services.limits.commit_retry_first_s)
         reply = Reply()
 
@@ -261,7 +262,7 @@ class Supervisor:
         for signal in list(ref.mailbox.control.values()):
             match signal:
                 case CancelTurn(reply=reply):
-                    reply.set(False)  # noqa: FBT003 - the answer to "was it open?"
+                    reply.set(False)
                 case AnswerPrompt(reply=reply) | Prepare(reply=reply):
                     reply.fail(refused(reason, chat_id=ref.chat_id))
                 case _:

@@ -84,7 +84,9 @@ class Handler:
             answer = await receive(self._session, envelope.payload)
         except BaseException as error:
             rejected = isinstance(error, Reject)
-            text = f"rejected: {words_of(error)}" if isinstance(error, Reject) else f"the handler raised {type(error).__name__}"
+            text = f"the handler raised {type(error).__name__}"
+            if isinstance(error, Reject):
+                text = f"rejected: {words_of(error)}"
             failed = HandlerError(text, outcome="unknown", chat_id=envelope.chat_id)
             failed.__cause__ = error if isinstance(error, Exception) else None
             reply.fail(failed)

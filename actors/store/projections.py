@@ -10,6 +10,7 @@ from actors.core.codec import VERSION, encode_body
 from actors.core.events import (
     AttemptInterrupted,
     Event,
+    EventBody,
     MessageAccepted,
     MessageAdded,
     PromptAnswered,
@@ -84,27 +85,29 @@ class Rows:
         turns: dict[int, list[Value]] = {}
         turns_total, state = 0, None
         for event in events:
-            body = event.body
-            written.append((chat, event.seq, event.epoch, event.at_s, VERSION, encode_body(body)))
-            kind = type(body)
-            if kind is TextAppended:
-                assert isinstance(body, TextAppended), "kind is its type"
-                self._text(chat, event.seq, body)
-            elif kind is MessageAccepted:
-                assert isinstance(body, MessageAccepted), "kind is its type"
-                turns_total = body.turn
-                turns[body.turn] = [TurnStatus.QUEUED.value, 0, None, "", "", event.seq]
-                by_statement[INSERT_MESSAGE].append((chat, body.turn, 0, -1, event.seq, "user", body.message_id))
-                by_statement[INSERT_PART].append(
-                    ("complete", len(body.text), event.seq, "text", event.seq, chat, body.turn, 0, -1, 0)
-                )
-            elif kind is TurnStarted or kind is TurnEnded or kind is AttemptInterrupted:
-                assert isinstance(body, TurnStarted | TurnEnded | AttemptInterrupted), "kind is its type"
-                _turn(turns.setdefault(body.turn, [None, 0, None, "", ""]), event.seq, body)
-            elif isinstance(body, StateSaved):
-                state = body.state
-            else:
-                self._rare(chat, event.seq, event)
+            seq, body = event.seq, event.body
+            written.append((chat, seq, event.epoch, event.at_s, VERSION, encode_body(body)))
+            match body:
+                case TextAppended():
+                    self._text(chat, seq, body)
+                case MessageAccepted():
+                    turn = turns_total = body.turn
+                    turns[turn] = [TurnStatus.QUEUED, 0, None, "", "", seq]
+                    by_statement[INSERT_MESSAGE].append((chat, turn, 0, -1, seq, "user", body.message_id))
+                    by_statement[INSERT_PART].append(
+                        ("complete", len(body.text), seq, "text", seq, chat, turn, 0, -1, 0)
+                    )
+                case TurnStarted():
+                    turns.setdefault(body.turn, _unchanged())[:2] = [TurnStatus.RUNNING, body.attempt]
+                case AttemptInterrupted():
+                    turns.setdefault(body.turn, _unchanged())[:2] = [TurnStatus.QUEUED, body.attempt]
+                case TurnEnded():
+                    ended: list[Value] = [body.status, body.attempt, seq, body.reason, body.error]
+                    turns.setdefault(body.turn, _unchanged())[:5] = ended
+                case StateSaved():
+                    state = body.state
+                case _:
+                    self._rare(chat, seq, body)
         self._flush_part()
         for turn, values in turns.items():
             statement = INSERT_TURN if len(values) == _NEW_TURN_VALUES else UPDATE_TURN
@@ -118,11 +121,11 @@ class Rows:
             part = self._part
             characters = part[1]
             assert isinstance(characters, int), "the second column counts characters"
-            part[:3] = [body.status.value, characters + len(body.text), seq]
+            part[:3] = [body.status, characters + len(body.text), seq]
             return
         self._flush_part()
         self._part_key = key
-        self._part = [body.status.value, len(body.text), seq]
+        self._part = [body.status, len(body.text), seq]
         if body.offset == 0:
             if body.part == 0:
                 self._message(chat, seq, body.turn, body.attempt, body.message, "assistant")
@@ -140,9 +143,8 @@ class Rows:
         made = made_message_id(turn, attempt, position)
         self.by_statement[INSERT_MESSAGE].append((chat, turn, attempt, position, seq, role, made))
 
-    def _rare(self, chat: int, seq: int, event: Event) -> None:
+    def _rare(self, chat: int, seq: int, body: EventBody) -> None:
         """Add what tool calls, prompts and seeds write."""
-        body = event.body
         add = self.by_statement
         match body:
             case ToolCalled():
@@ -151,19 +153,19 @@ class Rows:
                 key = (chat, body.turn, body.attempt, body.message, body.part)
                 add[INSERT_PART].append(("complete", len(body.arguments), seq, "tool_call", seq, *key))
                 add[INSERT_CALL].append(
-                    (chat, body.turn, body.attempt, body.call, body.call_id, body.name, ToolStatus.RUNNING.value, seq)
+                    (chat, body.turn, body.attempt, body.call, body.call_id, body.name, ToolStatus.RUNNING, seq)
                 )
             case ToolEnded():
                 self._message(chat, seq, body.turn, body.attempt, body.message, "tool")
                 key = (chat, body.turn, body.attempt, body.message, 0)
                 add[INSERT_PART].append(("complete", len(body.content), seq, "tool_result", seq, *key))
-                add[UPDATE_CALL].append((body.status.value, seq, chat, body.turn, body.attempt, body.call))
+                add[UPDATE_CALL].append((body.status, seq, chat, body.turn, body.attempt, body.call))
             case PromptOpened():
-                add[INSERT_PROMPT].append((chat, body.turn, body.attempt, body.prompt, PromptStatus.OPEN.value, seq))
+                add[INSERT_PROMPT].append((chat, body.turn, body.attempt, body.prompt, PromptStatus.OPEN, seq))
             case PromptAnswered():
-                add[UPDATE_PROMPT].append((PromptStatus.ANSWERED.value, seq, chat, body.turn, body.prompt))
+                add[UPDATE_PROMPT].append((PromptStatus.ANSWERED, seq, chat, body.turn, body.prompt))
             case PromptClosed():
-                add[UPDATE_PROMPT].append((PromptStatus.CLOSED.value, seq, chat, body.turn, body.prompt))
+                add[UPDATE_PROMPT].append((PromptStatus.CLOSED, seq, chat, body.turn, body.prompt))
             case MessageAdded():
                 add[INSERT_MESSAGE].append((chat, 0, 0, seq, seq, body.role, body.message_id))
                 add[INSERT_PART] += [
@@ -178,12 +180,6 @@ _NEW_TURN_VALUES = 6
 _NEW_PART_VALUES = 5
 
 
-def _turn(values: list[Value], seq: int, body: TurnStarted | TurnEnded | AttemptInterrupted) -> None:
-    """Change the row of a turn as one of its events says."""
-    match body:
-        case TurnStarted():
-            values[:2] = [TurnStatus.RUNNING.value, body.attempt]
-        case AttemptInterrupted():
-            values[:2] = [TurnStatus.QUEUED.value, body.attempt]
-        case TurnEnded():
-            values[:5] = [body.status.value, body.attempt, seq, body.reason, body.error]
+def _unchanged() -> list[Value]:
+    """Begin the row of a turn that is there already."""
+    return [None, 0, None, "", ""]

@@ -1,297 +1,287 @@
-"""The log is written beside the sessions: bounded, counted, at a limited rate, and never in anybody's way."""
+"""Log records are written beside the loop: a sink that fails or hangs disturbs nobody, and no person's text is in them."""
 
-import json
 import threading
-from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
 import pytest
-from trio.testing import MockClock
-from typing_extensions import Buffer, override
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+from typing_extensions import override
 
-from actors import Limits
-from actors.runtime import recorder as module
+from actors import (
+    AskTimeoutError,
+    Limits,
+    RefusedError,
+    Reject,
+    Runtime,
+    Session,
+    Turn,
+    agent,
+)
 from actors.runtime.recorder import LEVELS, Recorder, render
-from actors.telemetry import RECORDS
-from actors.testing import VirtualClock, checked_runtime, records_of
+from actors.store.memory import MemoryJournal
+from actors.telemetry import KEYS, RECORDS
+from actors.testing import (
+    Ask,
+    Call,
+    Do,
+    Fails,
+    FaultyJournal,
+    Hang,
+    IgnoreCancel,
+    LateWrite,
+    Raise,
+    SaveState,
+    Say,
+    ScriptedAgent,
+    Think,
+    VirtualClock,
+    checked_runtime,
+    records_of,
+)
 
-LONG_S = 30.0
-"""A bound for threads that answer at once if all is well."""
+SECRET = "7b3f-somebodys-own-words"
+
+SENTENCES_PER_TURN_MAX = 2
 
 
-class Failing(BytesIO):
-    """A sink that raises while it is told to."""
+class RaisingSink(BytesIO):
+    """A sink that raises at every write, and at its end."""
 
-    fails = True
-
-    @override
-    def write(self, buffer: Buffer, /) -> int:
-        if self.fails:
-            raise OSError(28, "No space left on device")
-        return super().write(buffer)
-
-
-class Blocking(BytesIO):
-    """A sink that takes a record and does not come back until it is let go."""
-
-    def __init__(self) -> None:
-        """Block from the first record on."""
+    def __init__(self, error: BaseException) -> None:
+        """Raise this error."""
         super().__init__()
-        self.entered = threading.Event()
-        self.let_go = threading.Event()
+        self.error = error
 
     @override
-    def write(self, buffer: Buffer, /) -> int:
-        self.entered.set()
-        assert self.let_go.wait(LONG_S)
-        return super().write(buffer)
-
-
-class Unflushable(BytesIO):
-    """A sink that cannot be closed properly."""
+    def write(self, data: object) -> int:  # type: ignore[override]  # whatever it is given
+        raise self.error
 
     @override
     def flush(self) -> None:
-        raise OSError(5, "Input/output error")
+        raise self.error
 
 
-def recorder_of(sink: BytesIO | Path | None, level: str = "debug", **limits: float) -> Recorder:
-    """Make a recorder with these limits."""
-    return Recorder(sink, level, Limits(**limits), VirtualClock())  # type: ignore[arg-type]  # limits by name
+class BlockedSink(BytesIO):
+    """A sink that blocks until it is released."""
+
+    def __init__(self) -> None:
+        """Start blocked."""
+        super().__init__()
+        self.released = threading.Event()
+
+    @override
+    def write(self, data: bytes) -> int:  # type: ignore[override]  # bytes are all it is given
+        self.released.wait()
+        return super().write(data)
 
 
-def closed(recorder: Recorder, log: BytesIO) -> list[dict[str, object]]:
-    """Close a recorder and read what it wrote, without the times."""
-    recorder.close()
-    return [{key: value for key, value in record.items() if key != "at_s"} for record in records_of(log)]
+async def talk(runtime: Runtime, turns: int = 3) -> None:
+    """Hold a short conversation."""
+    await runtime.create("live:a")
+    for number in range(turns):
+        assert (await (await runtime.send("live:a", f"message {number}")).result()).ok
 
 
-async def test_a_record_is_one_line_with_its_name_level_and_time(autojump_clock: MockClock) -> None:
-    """What reads it knows nothing else."""
-    log = BytesIO()
-    recorder = recorder_of(log)
-    recorder.record("info", "runtime.opened", epoch=3, sessions=7)
-    recorder.close()
-    (line,) = log.getvalue().splitlines()
-    record = json.loads(line)
-    assert record.pop("at_s") == pytest.approx(1_750_000_000.0)
-    assert record == {"event": "runtime.opened", "level": "info", "epoch": 3, "sessions": 7}
-    assert (recorder.written, recorder.lost, recorder.failed) == (1, 0, 0)
+@pytest.mark.parametrize("error", [OSError("disk full"), ZeroDivisionError(), SystemExit(), KeyboardInterrupt()])
+async def test_a_sink_that_raises_disturbs_nobody_and_is_counted(
+    error: BaseException, autojump_clock: MockClock
+) -> None:
+    """Every record that could not be written is known to be missing."""
+    sink = RaisingSink(error)
+    async with checked_runtime(log=sink) as runtime:
+        await talk(runtime)
+    statistics = runtime.statistics()
+    assert statistics.log_failed > 3
+    assert statistics.log_written == 0
 
 
-async def test_records_are_written_in_the_order_in_which_they_were_made(autojump_clock: MockClock) -> None:
-    """All of them, before the log is closed."""
-    log = BytesIO()
-    recorder = recorder_of(log)
-    for number in range(500):
-        recorder.record("debug", "journal.event", seq=number)
-    assert [record["seq"] for record in closed(recorder, log)] == list(range(500))
+async def test_a_sink_that_blocks_holds_up_no_session_and_no_shutdown(autojump_clock: MockClock) -> None:
+    """Records wait in a bounded queue; what does not fit is counted; the close does not wait for ever."""
+    sink = BlockedSink()
+    try:
+        async with checked_runtime(log=sink, limits=Limits(log_records_max=5)) as runtime:
+            await talk(runtime, 10)
+        assert runtime.statistics().log_lost > 10
+    finally:
+        sink.released.set()
 
 
-@pytest.mark.parametrize("level", LEVELS)
-async def test_a_log_has_the_records_from_its_level_on(level: str, autojump_clock: MockClock) -> None:
-    """What is below costs nothing, and those who ask beforehand are told so."""
-    log = BytesIO()
-    recorder = recorder_of(log, level)
-    for each in LEVELS:
-        recorder.record(each, "runtime.opened")
-    assert recorder.informing is (level in {"debug", "info"})
-    assert recorder.debugging is (level == "debug")
-    names = list(LEVELS)
-    assert [record["level"] for record in closed(recorder, log)] == names[names.index(level) :]
-
-
-async def test_without_a_sink_nothing_is_written_and_nothing_is_lost(autojump_clock: MockClock) -> None:
-    """A host that wants no log has none."""
-    recorder = recorder_of(None, log_repeats_max=1)
-    for _ in range(3):
-        recorder.record("error", "store.fenced")
-        recorder.limited("error", "store.fenced", "reason")
-    recorder.close()
-    assert (recorder.written, recorder.lost, recorder.failed) == (0, 0, 0)
-    assert not recorder.informing
-    assert not recorder.debugging
-
-
-async def test_a_record_without_a_name_of_the_contract_is_a_bug(autojump_clock: MockClock) -> None:
-    """Whoever reads the log could not know of it."""
-    recorder = recorder_of(BytesIO())
-    with pytest.raises(AssertionError, match="is not a name of a log record"):
-        recorder.record("info", "something.else")
-    recorder.close()
-
-
-async def test_a_log_is_appended_to_a_file(tmp_path: Path, autojump_clock: MockClock) -> None:
-    """The lives of a runtime stand in one file, one after the other."""
+async def test_a_log_can_be_a_file_that_is_appended_to(autojump_clock: MockClock, tmp_path: Path) -> None:
+    """One line for each record, and the next life goes on below."""
     path = tmp_path / "log.jsonl"
-    for epoch in (1, 2):
-        recorder = recorder_of(path)
-        recorder.record("info", "runtime.opened", epoch=epoch)
-        recorder.close()
-    assert [json.loads(line)["epoch"] for line in path.read_text("utf-8").splitlines()] == [1, 2]
+    for _ in range(2):
+        async with checked_runtime(log=path) as runtime:
+            await talk(runtime)
+    records = records_of(BytesIO(path.read_bytes()))
+    assert [record["event"] for record in records].count("runtime.opened") == 2
+    assert all(record["event"] in RECORDS and set(record) <= KEYS for record in records)
 
 
-async def test_a_file_that_cannot_be_opened_is_told_at_once(tmp_path: Path, autojump_clock: MockClock) -> None:
-    """Not when the first record is lost."""
-    with pytest.raises(OSError, match="No such file"):
-        recorder_of(tmp_path / "nowhere" / "log.jsonl")
-
-
-async def test_a_sink_that_raises_is_counted_and_tried_again(autojump_clock: MockClock) -> None:
-    """A disk that was full and is not any more has the records from then on."""
-    log = Failing()
-    recorder = recorder_of(log)
-    for _ in range(3):
-        recorder.record("info", "runtime.opened")
-    recorder.close()
-    assert (recorder.written, recorder.lost, recorder.failed, log.getvalue()) == (0, 0, 3, b"")
-    again = recorder_of(log)
-    log.fails = False
-    again.record("info", "runtime.opened")
-    again.close()
-    assert (again.written, again.failed, len(records_of(log))) == (1, 0, 1)
-
-
-async def test_a_sink_that_cannot_be_closed_is_counted(autojump_clock: MockClock) -> None:
-    """Whoever closes the runtime does not hear of it."""
-    recorder = recorder_of(Unflushable())
-    recorder.close()
-    assert recorder.failed == 1
-
-
-async def test_a_sink_that_blocks_holds_a_bounded_number_of_records(autojump_clock: MockClock) -> None:
-    """What does not fit is counted, and what fitted is written when the sink goes on."""
-    log = Blocking()
-    recorder = recorder_of(log, log_records_max=5)
-    recorder.record("debug", "journal.event", seq=0)
-    assert log.entered.wait(LONG_S)
-    for number in range(1, 21):
-        recorder.record("debug", "journal.event", seq=number)
-    assert (recorder.written, recorder.lost) == (0, 15)
-    log.let_go.set()
-    assert [record["seq"] for record in closed(recorder, log)] == [0, 1, 2, 3, 4, 5]
-    assert (recorder.written, recorder.lost, recorder.failed) == (6, 15, 0)
-
-
-@pytest.mark.parametrize("records", [1, 10], ids=["room in the queue", "queue full"])
-async def test_closing_a_sink_that_blocks_takes_a_bounded_time(
-    records: int, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
-) -> None:
-    """Its thread ends with the process; nobody waits for it."""
-    monkeypatch.setattr(module, "STOP_WAIT_S", 0.01)
-    log = Blocking()
-    recorder = recorder_of(log, log_records_max=5)
-    recorder.record("debug", "journal.event")
-    assert log.entered.wait(LONG_S)
-    for _ in range(records - 1):
-        recorder.record("debug", "journal.event")
-    recorder.close()
-    assert (recorder.written, recorder.lost) == (0, max(0, records - 6))
-    log.let_go.set()
-
-
-@pytest.mark.parametrize("sink", [Failing, Blocking])
-async def test_sessions_go_on_whatever_the_sink_does(
-    sink: Callable[[], Failing | Blocking], monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
-) -> None:
-    """Every message is answered, and the counts say that the log has not kept up."""
-    monkeypatch.setattr(module, "STOP_WAIT_S", 0.01)
-    log = sink()
-    async with checked_runtime(log=log, limits=Limits(log_records_max=5)) as runtime:
-        await runtime.create("live:a")
-        for number in range(20):
-            assert (await (await runtime.send("live:a", f"message {number}")).result()).text == "ok"
-    counted = runtime.statistics()
-    assert counted.turns == {"completed": 20}
-    assert counted.log_written == 0
-    assert counted.log_lost + counted.log_failed > 0
-    if isinstance(log, Blocking):
-        assert counted.log_lost > 0
-        log.let_go.set()
-
-
-async def test_what_repeats_is_written_a_few_times_and_then_counted(autojump_clock: MockClock) -> None:
-    """A flood of one kind is one line for each window, with how many there were."""
+async def test_a_turn_writes_at_most_two_records_at_level_info(autojump_clock: MockClock) -> None:
+    """However much it says, calls and asks; the log of a busy day can be kept."""
+    script = ScriptedAgent([Say("words " * 100, pieces=100), Think("hm"), Call("one"), Call("two"), Say("end")])
     log = BytesIO()
-    recorder = recorder_of(log, log_repeats_max=2, log_window_s=10.0)
-    for _ in range(5):
-        recorder.limited("warning", "envelope.dropped", "busy", kind="tell")
-    autojump_clock.jump(9.9)
-    recorder.limited("warning", "envelope.dropped", "busy", kind="tell")
-    autojump_clock.jump(0.1)
-    recorder.limited("warning", "envelope.dropped", "busy", kind="tell")
-    dropped: dict[str, object] = {"event": "envelope.dropped", "level": "warning", "reason": "busy", "kind": "tell"}
-    suppressed = dropped | {"event": "records.suppressed", "kind": "envelope.dropped", "count": 4}
-    assert closed(recorder, log) == [dropped, dropped, suppressed, dropped]
+    async with checked_runtime(script, log=log, log_level="info") as runtime:
+        await talk(runtime, 50)
+    records = [record for record in records_of(log) if "chat_id" in record]
+    assert len(records) <= 50 * SENTENCES_PER_TURN_MAX
+    ended = [record for record in records if record["event"] == "turn.ended"]
+    assert [(record["turn"], record["status"]) for record in ended] == [(n, "completed") for n in range(1, 51)]
 
 
-async def test_a_quiet_window_leaves_no_line_of_its_own(autojump_clock: MockClock) -> None:
-    """Nothing was suppressed, so nothing is said about it."""
+@pytest.mark.parametrize("level", ["debug", "info", "warning", "error"])
+async def test_a_level_leaves_out_what_is_below_it(level: str, autojump_clock: MockClock) -> None:
+    """And what is left out costs nothing and is not lost."""
     log = BytesIO()
-    recorder = recorder_of(log, log_repeats_max=2, log_window_s=10.0)
-    for _ in range(3):
-        recorder.limited("warning", "turn.late_output", "live:a")
-        autojump_clock.jump(10.0)
-    assert [record["event"] for record in closed(recorder, log)] == ["turn.late_output"] * 3
+    async with checked_runtime(
+        ScriptedAgent(scripts={("live:b", 1): [Raise(ValueError)]}), log=log, log_level=level  # type: ignore[arg-type]
+    ) as runtime:
+        await talk(runtime)
+        await runtime.create("live:b")
+        await (await runtime.send("live:b", "hello")).result()
+    levels = {record["level"] for record in records_of(log)}
+    assert {LEVELS[each] >= LEVELS[level] for each in levels} == {True}
+    assert runtime.statistics().log_lost == 0
 
 
-async def test_one_reason_does_not_silence_another(autojump_clock: MockClock) -> None:
-    """Each name and reason has its own number of lines."""
+async def test_repeated_records_are_written_so_often_and_then_counted(autojump_clock: MockClock) -> None:
+    """A flood of drops is a handful of lines; one line per window says how many there were."""
     log = BytesIO()
-    recorder = recorder_of(log, log_repeats_max=1)
-    for reason in ("busy", "stopping", "busy"):
-        recorder.limited("warning", "envelope.dropped", reason)
-    recorder.limited("error", "session.crashed", "busy")
-    records = [(record["event"], record["reason"]) for record in closed(recorder, log)]
-    assert records[:3] == [
-        ("envelope.dropped", "busy"),
-        ("envelope.dropped", "stopping"),
-        ("session.crashed", "busy"),
-    ]
+    limits = Limits(log_repeats_max=10, log_window_s=300.0)
+    async with checked_runtime(limits=limits, log=log) as runtime:
+        for round_number in range(3):
+            for _ in range(1000):
+                with pytest.raises(RefusedError):
+                    await runtime.send("live:nobody", "hello")
+            with pytest.raises(RefusedError):
+                await runtime.send("", f"another reason {round_number}")
+            await trio.sleep(301.0)
+        assert runtime.statistics().dropped == {"unknown_chat": 3000, "missing_id": 3}
+    records = records_of(log)
+    drops = [record["reason"] for record in records if record["event"] == "envelope.dropped"]
+    assert (drops.count("unknown_chat"), drops.count("missing_id")) == (30, 3)
+    suppressed = [record for record in records if record["event"] == "records.suppressed"]
+    assert [(record["reason"], record["count"]) for record in suppressed] == [("unknown_chat", 990)] * 3
 
 
-async def test_what_was_suppressed_is_told_before_the_log_ends(autojump_clock: MockClock) -> None:
-    """A flood just before the end is in the log too."""
-    log = BytesIO()
-    recorder = recorder_of(log, log_repeats_max=1)
-    for _ in range(8):
-        recorder.limited("warning", "envelope.dropped", "busy")
-    last = closed(recorder, log)[-1]
-    assert (last["event"], last["kind"], last["reason"], last["count"]) == (
-        "records.suppressed",
-        "envelope.dropped",
-        "busy",
-        7,
+async def test_no_record_holds_what_a_person_or_a_model_said(autojump_clock: MockClock) -> None:
+    """The same words in every place a host can put them, at level debug; none of them is in the log."""
+
+    async def receive(session: Session, payload: object) -> object:
+        if payload == {"raise": SECRET}:
+            raise ValueError(SECRET)
+        if payload == {"refuse": SECRET}:
+            raise Reject(SECRET)
+        if payload == {"late": SECRET}:
+            await trio.sleep(2.0)
+        return SECRET
+
+    async def tool(turn: Turn) -> None:
+        async def fail() -> object:
+            raise RuntimeError(SECRET)
+
+        await turn.tool(SECRET, fail, {"argument": SECRET}, call_id=SECRET)
+        await turn.progress("working", SECRET)
+
+    words = [Say(SECRET), Think(SECRET), Do(tool), SaveState({"key": SECRET}), LateWrite(SECRET)]
+    script = ScriptedAgent(
+        words,
+        {
+            ("live:a", 2): [Ask(SECRET, "choice", (SECRET, "other"))],
+            ("live:a", 3): [Raise(ValueError(SECRET))],
+            ("live:a", 4): [Raise(Reject(SECRET))],
+            ("live:a", 5): [Say(SECRET), IgnoreCancel(30.0, SECRET)],
+            ("live:a", 6): [Hang()],
+        },
     )
-
-
-@pytest.mark.parametrize(
-    "value",
-    [object(), {object(): 1}, float("nan"), 1 << 200, b"\xff", {1, 2}, ValueError("\ud800"), "\ud800", "a\nb\x1b[31m"],
-    ids=["object", "key", "nan", "large", "bytes", "set", "error", "surrogate", "lines"],
-)
-def test_every_value_becomes_one_line_of_json(value: object) -> None:
-    """A record must never fail the thing it speaks of, nor forge another line."""
-    line = render(None, "", {"event": "runtime.opened", "error": value})
-    assert b"\n" not in line
-    assert len(json.loads(line)) == 2
-
-
-def test_a_value_that_holds_itself_becomes_a_line_too() -> None:
-    """It is shown as far as that goes."""
-    loop: list[object] = []
-    loop.append(loop)
-    assert b"[[...]]" in render(None, "", {"event": "runtime.opened", "error": loop})
-
-
-async def test_closing_a_log_twice_is_closing_it_once(autojump_clock: MockClock) -> None:
-    """And what comes afterwards goes nowhere."""
     log = BytesIO()
-    recorder = recorder_of(log)
-    recorder.record("info", "runtime.closed")
+    journal = FaultyJournal(MemoryJournal())
+    async with checked_runtime(agent(script, receive=receive), store=journal, log=log) as runtime:
+        await runtime.create("live:a", history=[("system", SECRET)])
+        journal.plan("commit", Fails(ValueError(SECRET)), times=1)
+        await (await runtime.send("live:a", SECRET, sender=SECRET)).result()
+        receipt = await runtime.send("live:a", SECRET)
+        await wait_all_tasks_blocked()
+        await runtime.answer("live:a", 2, 0, SECRET)
+        await receipt.result()
+        for _ in range(2):
+            await (await runtime.send("live:a", SECRET)).result()
+        for _ in range(2):
+            receipt = await runtime.send("live:a", SECRET)
+            await wait_all_tasks_blocked()
+            await receipt.cancel()
+        await provoke(runtime)
+        await script.write_late()
+        await trio.sleep(60.0)
+    records = records_of(log)
+    assert {"turn.ended", "turn.abandoned", "turn.late_output", "session.crashed", "store.degraded"} <= {
+        record["event"] for record in records
+    }
+    assert not [record for record in records if SECRET in str(record)]
+    assert all(record["event"] in RECORDS and set(record) <= KEYS for record in records)
+
+
+async def provoke(runtime: Runtime) -> None:
+    """Have volatile messages fail in every way, and envelopes refused for what they carry."""
+    for what in ("raise", "refuse"):
+        await runtime.tell("live:a", {what: SECRET})
+        with pytest.raises(Exception, match="."):
+            await runtime.ask("live:a", {what: SECRET})
+    with pytest.raises(AskTimeoutError):
+        await runtime.ask("live:a", {"late": SECRET}, timeout_s=1.0)
+    for text in (f"\ud800{SECRET}", "", 7):
+        with pytest.raises(RefusedError):
+            await runtime.send("live:a", text)
+    with pytest.raises(RefusedError):
+        await runtime.send("live:a", SECRET, message_id=f"{SECRET}/")
+    with pytest.raises(RefusedError):
+        await runtime.tell("live:a", [SECRET, object()])
+
+
+async def test_an_address_of_any_kind_can_be_logged(autojump_clock: MockClock) -> None:
+    """Also one whose text would break a line, is endless, or cannot be made at all."""
+
+    class Unspeakable:
+        """Something that cannot be shown."""
+
+        @override
+        def __repr__(self) -> str:
+            raise ZeroDivisionError
+
+    log = BytesIO()
+    async with checked_runtime(log=log) as runtime:
+        for chat_id in ("a\nb", "x" * 100_000, b"y" * 100_000, Unspeakable(), [Unspeakable()]):
+            with pytest.raises(RefusedError):
+                await runtime.send(chat_id, "hello")
+        assert runtime.statistics().refused == 5
+        assert len(runtime.dead_letters()) == 5
+    drops = [record for record in records_of(log) if record["event"] == "envelope.dropped"]
+    assert len(drops) == 5
+    assert all(len(record["chat_id"]) <= 300 for record in drops)
+
+
+def test_a_value_that_json_cannot_hold_is_shown_and_not_raised() -> None:
+    """A record must never fail the thing it speaks of."""
+    assert render(None, "info", {"event": "x", "value": object}) == b'{"event":"x","value":"<class \'object\'>"}'
+    assert b"ud800" in render(None, "info", {"event": "x", "value": "\ud800"})
+    assert render(None, "info", {1: {2: {3}}})
+
+
+def test_without_a_sink_nothing_is_kept_and_nothing_runs() -> None:
+    """Records cost nothing where nobody reads them."""
+    before = threading.active_count()
+    recorder = Recorder(None, "debug", Limits(), VirtualClock())
+    recorder.record("error", "store.degraded")
     recorder.close()
-    recorder.close()
-    recorder.record("info", "runtime.closed")
-    assert (len(records_of(log)), recorder.written, recorder.lost) == (1, 1, 0)
-    assert "runtime.closed" in RECORDS
+    assert threading.active_count() == before
+    assert (recorder.written, recorder.lost, recorder.debugging, recorder.informing) == (0, 0, False, False)
+
+
+async def test_the_windows_of_rate_limits_are_bounded(autojump_clock: MockClock) -> None:
+    """A crash loop of every session there is leaves no map that only grows."""
+    recorder = Recorder(None, "debug", Limits(), VirtualClock())
+    for number in range(25_000):
+        recorder.limited("error", "session.crashed", f"live:{number}")
+    assert len(recorder._windows) <= 10_000  # noqa: SLF001 - what this is about

@@ -121,7 +121,7 @@ async def test_all_who_wait_are_told_how_their_turn_ended(autojump_clock: MockCl
     assert not other.done
 
 
-@pytest.mark.parametrize("status", [each for each in TurnStatus if each >= ""], ids=str)
+@pytest.mark.parametrize("status", TurnStatus, ids=str)
 def test_only_a_turn_that_completed_is_ok(status: TurnStatus) -> None:
     """Whatever it said before it was cut short."""
     assert TurnResult(1, str(status), text="hello").ok is (status is TurnStatus.COMPLETED)
@@ -129,8 +129,8 @@ def test_only_a_turn_that_completed_is_ok(status: TurnStatus) -> None:
 
 @pytest.mark.parametrize("transcript", [False, True], ids=["history not at hand", "history at hand"])
 async def test_a_result_has_what_the_agent_said_in_one_group(
-    transcript: bool,
-    autojump_clock: MockClock,  # noqa: FBT001 - a case
+    transcript: bool,  # noqa: FBT001 - a case
+    autojump_clock: MockClock,
 ) -> None:
     """Text of all its messages; no thinking, and nothing of another turn."""
     life = Life(transcript=transcript)
