@@ -163,5 +163,8 @@ class Reject(Exception):  # noqa: N818 - not an error: an agent's way of saying 
 
 def _shown(chat_id: object) -> str:
     """Show an id of any type in at most 80 characters, with what could break a log line escaped."""
-    shown = ascii(chat_id)
+    try:
+        shown = ascii(chat_id)
+    except Exception:  # noqa: BLE001 - a value that cannot be shown is still a bad address
+        shown = f"<{type(chat_id).__name__}>"
     return shown if len(shown) <= 80 else shown[:77] + "..."  # noqa: PLR2004 - the line above says it

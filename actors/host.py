@@ -42,8 +42,9 @@ async def open_runtime(  # noqa: PLR0913 - options, all named by the caller
     ``store`` is the path of a file, ``":memory:"``, or a journal of the host's own. ``agent`` is an async function of a
     turn, or what ``actors.agent`` made of one. ``log`` is a path that JSON lines are appended to, or an open binary
     file (None: nothing is written; everything is counted all the same). ``takeover`` fences another process that owns
-    the store instead of being refused. ``collector_threshold`` sets the first threshold of Python's cyclic collector while
-    the runtime is open (10,000 is a good value with hundreds of busy sessions; None leaves the host's setting alone).
+    the store instead of being refused. ``collector_threshold`` sets the first threshold of Python's cyclic collector
+    while the runtime is open (10,000 is a good value with hundreds of busy sessions; None leaves the host's setting
+    alone).
 
     When the block starts, nothing of an earlier life is running: what was interrupted is marked, what was queued goes
     on. When it ends, running turns get the limit ``drain_s`` to end and are interrupted after it; if the block raised,
@@ -78,6 +79,7 @@ async def open_runtime(  # noqa: PLR0913 - options, all named by the caller
     finally:
         if collector_threshold is not None:
             gc.set_threshold(*before)
+        recorder.summarize()  # here, since a clock of the host's own may not work in another thread
         with trio.CancelScope(shield=True):
             await trio.to_thread.run_sync(recorder.close)
 

@@ -71,6 +71,9 @@ class Accounts:
 
     def _bury(self, chat_id: object, reason: DropReason, kind: str, size_bytes: int) -> None:
         """Keep the letter and say so."""
-        shown = ascii(chat_id)[:300] if type(chat_id) is not str else ascii(chat_id)[1:-1][:300]
+        try:
+            shown = ascii(chat_id)[:300] if type(chat_id) is not str else ascii(chat_id[:300])[1:-1][:300]
+        except Exception:  # noqa: BLE001 - a value that cannot be shown is dropped all the same
+            shown = f"<{type(chat_id).__name__}>"
         self.dead_letters.append(DeadLetter(shown, reason, kind, size_bytes, self._clock.wall_s()))
         self._recorder.limited("warning", "envelope.dropped", str(reason), chat_id=shown, kind=kind)

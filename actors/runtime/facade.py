@@ -161,8 +161,8 @@ class Runtime:
         """Put a volatile message into a session's mailbox and wait for the handler's reply.
 
         ``timeout_s`` is how long to wait (the limit ``ask_s`` if None). Inside a handler give its ``session``, so that
-        a circle of asks is refused rather than waited for. Raises AskTimeoutError, HandlerError or DeadlockError with the
-        outcome class, RefusedError if it was not admitted.
+        a circle of asks is refused rather than waited for. Raises AskTimeoutError, HandlerError or DeadlockError with
+        the outcome class, RefusedError if it was not admitted.
         """
         return await self._router.ask(chat_id, payload, timeout_s=timeout_s, session=session)
 

@@ -102,11 +102,16 @@ class Recorder:
         else:
             window.suppressed += 1
 
-    def close(self) -> None:
-        """Write what waits, for a bounded time, and close the sink."""
-        for (name, reason), window in self._windows.items():
+    def summarize(self) -> None:
+        """Say how many records were held back that nobody has spoken of yet."""
+        windows, self._windows = self._windows, {}
+        for (name, reason), window in windows.items():
             if window.suppressed:
                 self.record("warning", "records.suppressed", kind=name, reason=reason, count=window.suppressed)
+
+    def close(self) -> None:
+        """Write what waits, for a bounded time, and close the sink; it may wait, so call it in a thread."""
+        self.summarize()
         if self._thread is not None:
             try:
                 self._queue.put(None, timeout=STOP_WAIT_S)
@@ -126,9 +131,9 @@ class Recorder:
                 name = fields.pop("event")
                 getattr(self._logger, level)(name, **fields)
                 self.written += 1
-            except Exception:  # noqa: BLE001 - whatever a sink raises, sessions go on
+            except BaseException:  # noqa: BLE001 - whatever a sink raises, sessions go on
                 self.failed += 1
         try:
             self._close()
-        except Exception:  # noqa: BLE001 - see above
+        except BaseException:  # noqa: BLE001 - see above
             self.failed += 1

@@ -7,7 +7,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from actors import ActorsError, Runtime, Session, UnknownChatError, agent
+from actors import ActorsError, Runtime, Session, UnavailableError, UnknownChatError, agent
 from actors.core.commands import Answer
 from actors.runtime.control import AnswerPrompt, CancelTurn, Delete, Prepare, Stop
 from actors.runtime.facade import Receipt
@@ -49,22 +49,27 @@ def test_signals_of_one_kind_replace_each_other_and_leave_the_rest() -> None:
     assert box.control["stop"] == Stop("reason 99")
 
 
-async def test_a_stop_is_heard_before_the_messages_that_wait(autojump_clock: MockClock) -> None:
-    """They become dead letters; none is handled on the way out."""
+async def test_a_stop_lets_what_was_taken_be_handled_and_takes_nothing_more(autojump_clock: MockClock) -> None:
+    """Volatile messages that were admitted are not lost by it; the next ones are told."""
     handled: list[object] = []
 
     async def receive(session: Session, payload: object) -> None:
         handled.append(payload)
         await trio.sleep(1.0)
 
-    async with checked_runtime(agent(ScriptedAgent(), receive=receive)) as runtime:
+    async with checked_runtime(agent(ScriptedAgent(), receive=receive)) as runtime, trio.open_nursery() as nursery:
         await runtime.create("live:a")
-        for number in range(10):
+        for number in range(4):
             await runtime.tell("live:a", number)
         await trio.sleep(0.5)
+        nursery.start_soon(runtime.stop, "live:a")
+        await trio.sleep(0.1)
+        with pytest.raises(UnavailableError):
+            runtime.tell_nowait("live:a", "too late")
         await runtime.stop("live:a")
-        assert handled == [0]
-        assert runtime.statistics().letters.dead == 9
+        assert trio.current_time() == pytest.approx(4.0, abs=0.1)
+        assert handled == [0, 1, 2, 3]
+        assert runtime.statistics().letters.dead == 0
 
 
 async def test_a_cancellation_is_heard_while_the_turn_runs(autojump_clock: MockClock) -> None:

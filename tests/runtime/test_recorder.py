@@ -136,7 +136,9 @@ async def test_a_level_leaves_out_what_is_below_it(level: str, autojump_clock: M
     """And what is left out costs nothing and is not lost."""
     log = BytesIO()
     async with checked_runtime(
-        ScriptedAgent(scripts={("live:b", 1): [Raise(ValueError)]}), log=log, log_level=level  # type: ignore[arg-type]
+        ScriptedAgent(scripts={("live:b", 1): [Raise(ValueError)]}),
+        log=log,
+        log_level=level,  # type: ignore[arg-type]
     ) as runtime:
         await talk(runtime)
         await runtime.create("live:b")
