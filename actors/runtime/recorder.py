@@ -31,7 +31,15 @@ def render(_: object, __: str, record: Any) -> bytes:  # noqa: ANN401 - structlo
     try:
         return _encoder.encode(record)
     except Exception:  # noqa: BLE001 - a log record must never fail the thing it speaks of
-        return _encoder.encode({ascii(key): ascii(value) for key, value in dict(record).items()})
+        return _encoder.encode({str(key): _plain(value) for key, value in dict(record).items()})
+
+
+def _plain(value: object) -> str:
+    """Show a value that JSON cannot hold, escaped; one that cannot even show itself by its type."""
+    try:
+        return value.encode("ascii", "backslashreplace").decode() if isinstance(value, str) else ascii(value)
+    except Exception:  # noqa: BLE001 - as above
+        return f"<{type(value).__name__}>"
 
 
 @attrs.define

@@ -49,6 +49,7 @@ class Checkpoints:
                 turn.due = False
                 if not turn.closed:
                     flush(turn)
+                del turn, flush  # or the last one would be held for as long as nobody speaks
             self._task = trio.lowlevel.current_task()
             await trio.lowlevel.wait_task_rescheduled(self._abort)
 
