@@ -54,7 +54,7 @@ MIGRATIONS: Final[tuple[str, ...]] = (
         error TEXT NOT NULL,
         PRIMARY KEY (chat, turn)
     ) STRICT;
-    CREATE INDEX turn_unfinished ON turn (chat) WHERE ended_seq IS NULL;
+    CREATE INDEX turn_unfinished ON turn (chat, turn) WHERE ended_seq IS NULL;
     CREATE VIEW queue AS
         SELECT session.chat_id, turn.turn, turn.accepted_seq, turn.attempt
         FROM turn JOIN session USING (chat) WHERE turn.status = 'queued';

@@ -308,7 +308,7 @@ def test_many_subscribers_see_the_same_however_each_reads() -> None:
                 read[number] += drain(box, broadcast)
     stories = set[str]()
     for box, items in zip(boxes, read, strict=True):
-        items += drain(box, broadcast)
+        items.extend(drain(box, broadcast))
         stories.add("".join(item[1] if isinstance(item, tuple) else f"({item})" for item in told(items)))
     assert len(stories) == 1
     assert broadcast.lagged == 0
