@@ -59,6 +59,7 @@ async def open_runtime(  # noqa: PLR0913 - options, all named by the caller
     if log_level not in {"debug", "info", "warning", "error"}:
         message = f"log_level is {log_level!r}"
         raise ConfigurationError(message, hint="give debug, info, warning or error")
+    _check_given(agent)
     given = agent if isinstance(agent, Agent) else make_agent(agent)
     bounds = limits or Limits()
     time = clock or SystemClock()
@@ -82,6 +83,13 @@ async def open_runtime(  # noqa: PLR0913 - options, all named by the caller
         recorder.summarize()  # here, since a clock of the host's own may not work in another thread
         with trio.CancelScope(shield=True):
             await trio.to_thread.run_sync(recorder.close)
+
+
+def _check_given(agent: object) -> None:
+    """Refuse None: to ``agent`` it means that a decorator is wanted."""
+    if agent is None:
+        message = "agent is None"
+        raise ConfigurationError(message, hint="give an async function: async def assistant(turn): ...")
 
 
 def _journal(store: str | Path | Journal) -> Journal:

@@ -1,166 +1,125 @@
-"""What a host may import is pinned; every name of it is documented, and nothing inside leans on it."""
+"""The surface is pinned: what is public is listed here, described there, and can be imported by everybody."""
 
 import ast
-from importlib.resources import files
+import importlib
+import inspect
 from pathlib import Path
-from typing import Final
 
 import pytest
 
 import actors
+from actors import ports, testing
 
-PACKAGE: Final = Path(actors.__file__).parent
+PACKAGE = Path(actors.__file__).parent
 
-EXPORTS: Final = [
-    "ActorsError",
-    "Agent",
-    "AskError",
-    "AskTimeoutError",
-    "AttemptInterrupted",
-    "ChatId",
-    "ConfigurationError",
-    "CursorAheadError",
-    "DeadLetter",
-    "DeadlockError",
-    "DropReason",
-    "Event",
-    "Gap",
-    "HandlerError",
-    "Inspection",
-    "InvalidEnvelopeError",
-    "LaggedError",
-    "Limits",
-    "Message",
-    "MessageAccepted",
-    "MessageAdded",
-    "OverloadedError",
-    "Part",
-    "ProgressSignal",
-    "PromptAnswered",
-    "PromptClosed",
-    "PromptOpened",
-    "Receipt",
-    "RecordingError",
-    "RefusedError",
-    "Reject",
-    "Runtime",
-    "Seed",
-    "SeedPart",
-    "Session",
-    "SessionCreated",
-    "SessionReady",
-    "StateSaved",
-    "Statistics",
-    "StoreCorruptError",
-    "StoreError",
-    "StoreFencedError",
-    "StoreInUseError",
-    "StoreSchemaError",
-    "StoreUnavailableError",
-    "Subscription",
-    "SubscriptionError",
-    "TextAppended",
-    "TextSignal",
-    "ToolCall",
-    "ToolCalled",
-    "ToolEnded",
-    "ToolOutcome",
-    "Turn",
-    "TurnEnded",
-    "TurnOverError",
-    "TurnResult",
-    "TurnStarted",
-    "UnavailableError",
-    "UnknownChatError",
-    "agent",
-    "open_runtime",
-]
-"""The public names; taking one away, or changing what it means, breaks somebody's program."""
+SURFACE = set(
+    """
+    ActorsError Agent AskError AskTimeoutError AttemptInterrupted ChatId ConfigurationError CursorAheadError DeadLetter
+    DeadlockError DropReason Event Gap HandlerError Inspection InvalidEnvelopeError LaggedError Limits Message
+    MessageAccepted MessageAdded OverloadedError Part ProgressSignal PromptAnswered PromptClosed PromptOpened Receipt
+    RecordingError RefusedError Reject Runtime Seed SeedPart Session SessionCreated SessionReady StateSaved Statistics
+    StoreCorruptError StoreError StoreFencedError StoreInUseError StoreSchemaError StoreUnavailableError Subscription
+    SubscriptionError TextAppended TextSignal ToolCall ToolCalled ToolEnded ToolOutcome Turn TurnEnded TurnOverError
+    TurnResult TurnStarted UnavailableError UnknownChatError agent open_runtime
+    """.split()
+)
+"""Every public name; a change of this list is a change that users notice, and brings a fragment."""
+
+TOOLS = set(
+    """
+    Alters Answers Ask Call Delays Do Fails Fault FaultyJournal Flood Hang Hangs IgnoreCancel LateWrite LosesAnswer Raise
+    RaiseStray Return SaveState Say Script ScriptKey ScriptedAgent Shield Step Think VirtualClock Wait canonical
+    checked_runtime records_of settle unsettled
+    """.split()
+)
+"""Every public name of the tools for tests."""
 
 
-def modules() -> list[Path]:
-    """List the modules of the package, but not its root."""
-    found = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
-    assert found
+def public_objects() -> dict[str, object]:
+    """Collect everything that is public and can have a docstring, by its full name."""
+    found: dict[str, object] = {}
+    for module in (actors, ports, testing):
+        names = getattr(module, "__all__", None) or [name for name in vars(module) if not name.startswith("_")]
+        for name in names:
+            value = getattr(module, name)
+            named = getattr(value, "__module__", "").startswith("actors") or name in TOOLS | SURFACE
+            if named and (inspect.isclass(value) or inspect.isfunction(value)):
+                found[f"{module.__name__}.{name}"] = value
     return found
 
 
-def leans_on_the_root(node: ast.AST) -> bool:
-    """Say whether a statement imports from the root of the package instead of from the module that has the name."""
-    inner = {path.stem if path.is_file() else path.name for path in PACKAGE.iterdir()}
-    if isinstance(node, ast.Import):
-        return any(alias.name == "actors" for alias in node.names)
-    if not isinstance(node, ast.ImportFrom) or node.module != "actors" or node.level:
-        return False
-    return any(alias.name not in inner for alias in node.names)
+def members(kind: type) -> list[str]:
+    """Name the public methods and properties that a class defines itself and does not document."""
+    own = {
+        name: value
+        for name, value in vars(kind).items()
+        if not name.startswith("_") and (inspect.isfunction(value) or isinstance(value, property))
+    }
+    return [name for name, value in own.items() if not inspect.getdoc(value) and not documented_above(kind, name)]
 
 
-def test_the_public_names_are_exactly_these() -> None:
-    """Adding or removing one is a decision, and is made here too."""
-    assert actors.__all__ == EXPORTS
+def documented_above(kind: type, name: str) -> bool:
+    """Say whether the class that asks for a method describes it."""
+    return any(inspect.getdoc(vars(base).get(name)) for base in kind.__mro__[1:] if name in vars(base))
 
 
-def test_the_public_names_are_sorted_and_named_once() -> None:
-    """A reader finds a name where it belongs."""
-    assert sorted(EXPORTS) == EXPORTS
-    assert len(set(EXPORTS)) == len(EXPORTS)
+def test_the_surface_is_exactly_what_is_pinned_here() -> None:
+    """Nothing is added or lost by accident."""
+    assert set(actors.__all__) == SURFACE
+    assert actors.__all__ == sorted(actors.__all__), "in order, so that a change is one line"
+    assert set(testing.__all__) == TOOLS
 
 
-@pytest.mark.parametrize("name", EXPORTS)
-def test_every_public_name_has_a_docstring_of_its_own(name: str) -> None:
-    """One that is only inherited says nothing about the name."""
-    value = getattr(actors, name)
-    words = vars(value).get("__doc__") if isinstance(value, type) else value.__doc__
-    assert isinstance(words, str)
-    assert words.strip()
+@pytest.mark.parametrize("name", sorted(SURFACE))
+def test_every_public_name_can_be_imported_from_the_root(name: str) -> None:
+    """As users do."""
+    assert getattr(actors, name) is not None
 
 
-def test_everything_that_the_root_imports_is_public() -> None:
-    """A name that is imported and not exported is there by mistake."""
-    tree = ast.parse((PACKAGE / "__init__.py").read_text("utf-8"))
-    imported = [
-        alias.asname or alias.name
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Import | ast.ImportFrom)
-        for alias in node.names
-    ]
-    assert sorted(imported) == EXPORTS
+def test_every_public_name_has_a_description() -> None:
+    """Classes and functions, and what classes offer."""
+    missing = []
+    for name, value in public_objects().items():
+        if not inspect.getdoc(value):
+            missing.append(name)
+        if inspect.isclass(value):
+            missing += [f"{name}.{member}" for member in members(value)]
+    assert not missing, "\n".join(missing)
 
 
-def test_a_star_import_gives_the_public_names_and_no_others() -> None:
-    """Every name of the list is really there."""
-    names: dict[str, object] = {}
-    exec("from actors import *", names)  # noqa: S102 - a star import stands at the top of a module only
-    assert sorted(names.keys() - {"__builtins__"}) == EXPORTS
+def test_every_public_name_says_where_it_comes_from() -> None:
+    """What is public is defined in the package, and its errors are in one tree."""
+    for name, value in public_objects().items():
+        assert str(getattr(value, "__module__", "actors")).startswith("actors"), name
+    errors = [getattr(actors, name) for name in SURFACE if name.endswith("Error")]
+    assert all(issubclass(error, actors.ActorsError) for error in errors)
+    assert not issubclass(actors.Reject, actors.ActorsError)
 
 
-def test_nothing_inside_the_package_imports_from_its_root() -> None:
-    """The root knows every module, so a module that knows the root goes round in a circle."""
-    leaning = [
-        f"{path.relative_to(PACKAGE)}:{getattr(node, 'lineno', 0)}"
-        for path in modules()
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
-        if leans_on_the_root(node)
-    ]
-    assert not leaning, leaning
-
-
-@pytest.mark.parametrize(
-    ("line", "leans"),
-    [
-        ("import actors", True),
-        ("import actors as package", True),
-        ("from actors import Runtime", True),
-        ("from actors import errors", False),
-        ("from actors.runtime.facade import Runtime", False),
-        ("import actors.runtime.facade", False),
-    ],
-)
-def test_the_look_for_imports_of_the_root_finds_them(line: str, leans: bool) -> None:  # noqa: FBT001 - a table
-    """A check that finds nothing must be known to be able to."""
-    assert any(leans_on_the_root(node) for node in ast.walk(ast.parse(line))) is leans
+def test_nothing_inside_imports_from_the_root() -> None:
+    """Each name comes from where it is defined, so that a change of the surface cannot make a circle."""
+    offenders = []
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            roots = []
+            if isinstance(node, ast.ImportFrom):
+                roots = [node.module or ""]
+            elif isinstance(node, ast.Import):
+                roots = [alias.name for alias in node.names]
+            if "actors" in roots:
+                offenders.append(f"{path.relative_to(PACKAGE)}:{node.lineno}")
+    assert not offenders, "\n".join(offenders)
 
 
 def test_the_package_says_that_it_is_typed() -> None:
-    """Without the marker a host's type checker ignores every annotation."""
-    assert files("actors").joinpath("py.typed").is_file()
+    """So that a host's type checker believes it."""
+    assert (PACKAGE / "py.typed").is_file()
+
+
+def test_every_module_of_the_package_can_be_imported_alone() -> None:
+    """In any order; no module needs another to have been imported before it."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if path.name == "__main__.py":
+            continue
+        name = ".".join(("actors", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
+        assert importlib.import_module(name).__doc__, f"{name} says what it is"

@@ -131,13 +131,14 @@ def with_text(messages: tuple[Message, ...], key: TextKey, kind: PartKind, text:
     turn, attempt, position, number = key
     made = made_message_id(turn, attempt, position)
     shown = list(messages)
-    if not shown or shown[-1].message_id != made:
+    place = next((n for n, message in enumerate(shown) if message.message_id == made), len(shown))
+    if place == len(shown):
         shown.append(Message(made, "assistant", (), turn, attempt, seq, "running"))
-    last = shown[-1]
+    last = shown[place]
     parts = list(last.parts)
     if number < len(parts):
         parts[number] = attrs.evolve(parts[number], text=parts[number].text + text)
     else:
         parts.append(Part(kind, text, status=str(PartStatus.STREAMING)))
-    shown[-1] = attrs.evolve(last, parts=tuple(parts))
+    shown[place] = attrs.evolve(last, parts=tuple(parts))
     return tuple(shown)

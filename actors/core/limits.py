@@ -95,6 +95,7 @@ class Limits:
     # Time: an ask has a deadline (OTP's five seconds), a cancelled turn has a grace before it is abandoned.
     ask_s: float = _limit(5.0, 0.0, 86_400.0)
     cancel_grace_s: float = _limit(5.0, 0.0, 3600.0)
+    handler_s: float = _limit(30.0, 0.001, 86_400.0)
     turn_s: float = _limit(3600.0, 0.001, 86_400.0)
     activations_max: int = _count(50, 1, 10_000)
     # Shutdown: how long queued and running turns may go on, and how long each later phase may take.

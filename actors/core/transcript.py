@@ -108,6 +108,8 @@ class _Growing:
     turn: int
     attempt: int
     seq: int
+    order: tuple[int, int, int]
+    """Its position; for a tool's result the position of the call, and its number, so that it stands right behind."""
     parts: list[Part] = attrs.Factory(list)
     chunks: list[str] = attrs.Factory(list)
     """Text of the last part that has not been joined to it yet."""
@@ -137,6 +139,10 @@ class _OpenTurn:
     status: TurnStatus = TurnStatus.QUEUED
     messages: dict[int, _Growing] = attrs.Factory(dict)
     calls: dict[int, ToolCalled] = attrs.Factory(dict)
+
+    def in_order(self) -> list[_Growing]:
+        """Return the messages as a model may read them: results right behind their calls, whatever was said between."""
+        return sorted(self.messages.values(), key=lambda message: message.order)
 
 
 class Transcript:
@@ -178,7 +184,7 @@ class Transcript:
         found = self._open.get(turn)
         if found is None:
             return ()
-        return tuple(message.freeze(str(found.status)) for _, message in sorted(found.messages.items()))
+        return tuple(message.freeze(str(found.status)) for message in found.in_order())
 
     def before(self, turn: int) -> History:
         """View what a model reads when ``turn`` runs: every ended turn before it, then the turn's own messages."""
@@ -224,7 +230,8 @@ class Transcript:
                 parts = tuple(Part(part.kind, part.text, part.name, part.call_id) for part in body.parts)
                 self._ended.append(Message(body.message_id, body.role, parts, 0, 0, event.seq))
             case MessageAccepted():
-                message = _Growing(body.message_id, "user", body.turn, 0, event.seq, [Part("text", body.text)])
+                said = [Part("text", body.text)]
+                message = _Growing(body.message_id, "user", body.turn, 0, event.seq, (-1, 0, 0), said)
                 self._open[body.turn] = _OpenTurn(messages={-1: message})
             case TurnStarted():
                 self._open[body.turn].status = TurnStatus.RUNNING
@@ -239,6 +246,7 @@ class Transcript:
                 turn = self._open[body.turn]
                 call = turn.calls[body.call]
                 message = self._message(turn, body.turn, body.attempt, body.message, event.seq, "tool")
+                message.order = (call.message, 1, body.call)
                 message.begin(Part("tool_result", body.content, call.name, call.call_id, str(body.status)))
             case AttemptInterrupted():
                 turn = self._open[body.turn]
@@ -249,7 +257,7 @@ class Transcript:
                 turn = self._open.pop(body.turn)
                 if body.turn >= self.first_turn:
                     status = str(body.status)
-                    self._insert(body.turn, [message.freeze(status) for _, message in sorted(turn.messages.items())])
+                    self._insert(body.turn, [message.freeze(status) for message in turn.in_order()])
             case _:
                 pass
 
@@ -270,5 +278,5 @@ class Transcript:
         message = turn.messages.get(position)
         if message is None:
             message_id = made_message_id(number, attempt, position)
-            message = turn.messages[position] = _Growing(message_id, role, number, attempt, seq)
+            message = turn.messages[position] = _Growing(message_id, role, number, attempt, seq, (position, 0, 0))
         return message

@@ -114,6 +114,9 @@ class Actor:
             if state is None:
                 message = "the session is not in the journal"
                 raise SessionLostError(message, chat_id=ref.chat_id)
+            if ref.transcript is not None and state.seq != ref.seq:  # something was written that was not heard of here
+                ref.transcript = None
+                ref.broadcast.cut()
             ref.state, ref.seq = state, state.seq
         assert ref.state is not None, "it was loaded above, or it was created in this life"
         running = ref.state.running

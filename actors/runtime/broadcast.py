@@ -68,7 +68,7 @@ class Outbox:
         items.append(item)
         self._bytes += size
         if self._bytes > self._bytes_max or len(items) > self._items_max:
-            return self._cut()
+            return self.drop()
         if self._task is not None:
             trio.lowlevel.reschedule(self._task)
             self._task = None
@@ -85,7 +85,7 @@ class Outbox:
                 self._bytes += last.close()
         items.append(_Mark(segment, pieces, offset))
         if self._bytes > self._bytes_max or len(items) > self._items_max:
-            return self._cut()
+            return self.drop()
         if self._task is not None:
             trio.lowlevel.reschedule(self._task)
             self._task = None
@@ -131,8 +131,8 @@ class Outbox:
         turn, attempt, message, part = segment.key
         return TextSignal(self._chat_id, turn, attempt, message, part, segment.kind, mark.offset, text)
 
-    def _cut(self) -> bool:
-        """Drop what is unread; the reader resumes after the last event it read."""
+    def drop(self) -> bool:
+        """Drop what is unread, and return False; the reader resumes after the last event it read."""
         self._items.clear()
         self._bytes = 0
         self.cut = True
@@ -216,6 +216,12 @@ class Broadcast:
         cut = [box for box in self._outboxes if not box.put(signal, size)]
         self.segment = None
         return self._forget(cut) if cut else cut
+
+    def cut(self) -> None:
+        """Cut every subscriber: what comes next would not follow what it has; it resumes from the journal."""
+        for box in self._outboxes:
+            box.drop()
+        self._forget(list(self._outboxes))
 
     def close(self) -> None:
         """Let every subscriber read what is left and end."""

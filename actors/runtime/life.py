@@ -34,7 +34,8 @@ async def run_runtime(
     Leaving the block stops in phases: running turns get ``drain_s``, or nothing if the block raised. Raises what the
     journal's ``open`` raises.
     """
-    opened = await journal.open(takeover=takeover)
+    with trio.CancelScope(shield=True):  # a store that is half open would stay locked by its own process
+        opened = await journal.open(takeover=takeover)
     failure: BaseException | None = None
     runtime: Runtime | None = None
     supervisor: Supervisor | None = None

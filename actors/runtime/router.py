@@ -171,7 +171,12 @@ class Router:
             ref = self._bring_up(parsed)
         content = Accept(key, text, sender, deadline_s, message_id is None)
         request = Request(Envelope(ref.chat_id, content, size + 64), Reply())
-        reason = ref.mailbox.put_nowait(request) if overflow == "reject" else await self._put(ref.mailbox, request)
+        if overflow == "reject":
+            reason = ref.mailbox.put_nowait(request)
+        else:
+            clock = self._services.clock
+            wait_until_s = None if deadline_s is None else clock.now_s() + deadline_s - clock.wall_s()
+            reason = await self._wait_for_room(ref, request, wait_until_s)
         if reason is not None:
             raise self._dropped(chat_id, reason, "accept", size)
         try:
@@ -304,10 +309,13 @@ class Router:
 
 def _is_finite(value: object) -> bool:
     """Say whether a value is a number of seconds that can be waited for."""
-    return isinstance(value, int | float) and math.isfinite(value)
+    return isinstance(value, int | float) and abs(value) < _SECONDS_MAX
 
 
 _ACTIVE = SessionPhase.ACTIVE
+
+_SECONDS_MAX = 1e12
+"""Beyond it a number of seconds means no time at all; a NaN is beyond it too."""
 
 _SENT_BETWEEN_LOOKS = 63
 """A sender that finds room looks up every 64 messages."""

@@ -76,10 +76,15 @@ class Supervisor:
     def abandon(self) -> None:
         """Answer everybody who still waits for something, after the nursery of the sessions has closed."""
         for ref in self._registry:
+            erasing = ref.erasing or any(isinstance(signal, Delete) for signal in ref.mailbox.control.values())
             self._close(ref, DropReason.FENCED if self._services.fenced else DropReason.STOPPING)
             ref.broadcast.close()
             for reply in ref.ending:
-                reply.set(None)
+                if erasing and not ref.erased:
+                    message = "the runtime closed before the session was known to be erased"
+                    reply.fail(StoreUnavailableError(message, chat_id=ref.chat_id, hint="delete it in the next life"))
+                else:
+                    reply.set(None)
 
     def spawn(self, work: Callable[..., Awaitable[None]], *arguments: object) -> None:
         """Run a task beside the sessions; whatever it raises is caught and counted as a bug of ours."""
@@ -224,6 +229,8 @@ class Supervisor:
     async def _end(self, ref: Ref) -> None:
         """Take a session out of the registry, and erase it if that was asked."""
         error: ActorsError | None = None
+        while ref.writing:  # noqa: ASYNC110 - a ref that goes while its entry is on its way would miss what comes of it
+            await trio.sleep(self._services.limits.commit_retry_first_s)
         if ref.erasing or any(isinstance(signal, Delete) for signal in ref.mailbox.control.values()):
             error = await self._erase(ref)
         if ref.erased:
@@ -243,8 +250,6 @@ class Supervisor:
 
     async def _erase(self, ref: Ref) -> ActorsError | None:
         """Erase a session whose incarnation has ended; return why it could not be, if it could not."""
-        while ref.writing:  # noqa: ASYNC110 - rare and bounded; there is no one event to wait for
-            await trio.sleep(self._services.limits.commit_retry_first_s)
         reply = Reply()
 
         def done(result: Result) -> None:

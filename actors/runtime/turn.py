@@ -213,10 +213,11 @@ class Turn:
         a question mark.
         """
         segment = self.draft.segment
-        if segment is None or segment.kind != "text" or type(text) is not str or not text.isascii() or self.closed:
-            self._say("text", text)
-        else:
+        plain = type(text) is str and text.isascii() and len(text) < self._checkpoint_bytes
+        if plain and segment is not None and segment.kind == "text" and not self.closed:
             self._add(segment, text)
+        else:
+            self._say("text", text)
         if self.unsaved_bytes < self._unsaved_bytes_max and self._busy_s() < self._give_way_s:
             await checkpoint_if_cancelled()
         else:
@@ -253,6 +254,7 @@ class Turn:
         made = []
         for name, arguments, call_id in calls:
             text = arguments if isinstance(arguments, str) else _json_text(arguments, "arguments")
+            self._check_size(text, "arguments")
             number = self.draft.call(clean_text(call_id), clean_text(name), clean_text(text), self._bodies)
             made.append(ToolCall(self, number, name))
         await self._port.emit(self, self.take_bodies())
@@ -282,6 +284,7 @@ class Turn:
             raise ConfigurationError(message, chat_id=self.chat_id, hint="give permission, choice or text")
         self.draft.close(PartStatus.COMPLETE, self._bodies)
         reply = Reply()
+        self._check_size(question, "question")
         offered = tuple(clean_text(choice) for choice in choices)
         number = await self._port.ask(self, kind, clean_text(question), offered, self.take_bodies())
         self.prompts[number] = reply
@@ -339,6 +342,7 @@ class Turn:
         if type(text) is not str:
             message = f"a turn was given {type(text).__name__} to write"
             raise ConfigurationError(message, chat_id=self.chat_id, hint="write str")
+        self._check_size(text, "a piece of text")
         if not text.isascii():
             text = clean_text(text)
         if text:
@@ -386,7 +390,16 @@ class Turn:
 
     def _encode_state(self, value: object) -> str:
         """Write a state as JSON text."""
-        return _json_text(value, "state")
+        text = _json_text(value, "state")
+        self._check_size(text, "state")
+        return text
+
+    def _check_size(self, text: str, field: str) -> None:
+        """Refuse what is too large to be written in one piece."""
+        if len(text) > self._message_bytes_max:
+            message = f"{field} has {len(text)} characters"
+            hint = f"give at most {self._message_bytes_max}, the limit message_bytes_max"
+            raise ConfigurationError(message, chat_id=self.chat_id, hint=hint)
 
 
 def _json_text(value: object, field: str) -> str:

@@ -138,6 +138,8 @@ class SQLiteJournal(Journal):
     def _open(self, takeover: bool) -> Opened:  # noqa: FBT001 - private, and passed on as it came
         """Open the file as its owner."""
         with self._writing:
+            if takeover:
+                self._give_up()  # what this journal itself may hold
             self._ownership.acquire(takeover=takeover)
             try:
                 with translated("open"):
@@ -318,7 +320,7 @@ def translated(operation: str, chat_id: ChatId | None = None) -> Iterator[None]:
     except (apsw.CorruptError, apsw.NotADBError) as error:
         message = f"the store cannot {operation}: {error}"
         raise StoreSchemaError(message, hint="the file is no store or is damaged; restore a copy") from error
-    except (apsw.ConstraintError, apsw.MismatchError) as error:
+    except (apsw.ConstraintError, apsw.MismatchError, apsw.TooBigError) as error:
         message = f"the store cannot {operation}: {error}"
         raise StoreCorruptError(message, chat_id=chat_id, hint="run `actors doctor` on the store") from error
     except (UnicodeError, OverflowError) as error:

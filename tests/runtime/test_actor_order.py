@@ -1,14 +1,15 @@
 """What a turn says reaches the journal in the order in which it was said, whoever of its tasks says it."""
 
+import pytest
 import trio
 from trio.testing import MockClock
 
-from actors import Limits, Turn
+from actors import InvalidEnvelopeError, Limits, Session, Turn, agent
 from actors.core.commands import Accept, Ask, Begin, Create, Recover
 from actors.core.events import PromptOpened
 from actors.core.ids import ChatId
 from actors.core.session import Decision, Policy, SessionState, decide, fold
-from actors.testing import checked_runtime
+from actors.testing import ScriptedAgent, checked_runtime
 
 CHAT = "live:a"
 
@@ -61,3 +62,55 @@ def test_a_question_of_a_later_attempt_has_another_number() -> None:
     take(Begin())
     take(Ask(1, 2, "text", "Sure now?", (), ()))
     assert numbers == [0, 1]
+
+
+async def test_results_stand_right_behind_their_calls_whatever_was_said_between(autojump_clock: MockClock) -> None:
+    """A model refuses a transcript in which anything stands between calls and their results."""
+
+    async def assistant(turn: Turn) -> None:
+        first, second = await turn.calls([("a", None, "1"), ("b", None, "2")])
+        await first.end("one")
+        await turn.write("meanwhile")
+        await second.end("two")
+        await turn.write("done")
+
+    async with checked_runtime(assistant) as runtime:
+        chat_id = await runtime.create(CHAT)
+        await (await runtime.send(chat_id, "go")).result()
+        messages = (await runtime.history(chat_id)).messages
+    said = [(message.role, message.text or message.parts[-1].text) for message in messages]
+    assert said == [
+        ("user", "go"),
+        ("assistant", "{}"),
+        ("tool", "one"),
+        ("tool", "two"),
+        ("assistant", "meanwhile"),
+        ("assistant", "done"),
+    ]
+
+
+async def test_a_handler_that_never_returns_is_a_crash_of_its_session_alone(autojump_clock: MockClock) -> None:
+    """Its time is bounded, so the session's turns and stops are heard again."""
+
+    async def receive(_session: Session, payload: object) -> object:
+        if payload == "hang":
+            await trio.sleep_forever()
+        return payload
+
+    limits = Limits(handler_s=3.0)
+    async with checked_runtime(agent(ScriptedAgent().__call__, receive=receive), limits=limits) as runtime:
+        for chat_id in (CHAT, "live:b"):
+            await runtime.create(chat_id)
+        await runtime.tell(CHAT, "hang")
+        assert await runtime.ask("live:b", "quick") == "quick"
+        result = await (await runtime.send(CHAT, "still there?")).result()
+        assert result.ok
+        assert runtime.statistics().crashes == 1
+
+
+async def test_an_answer_whose_numbers_are_no_numbers_is_refused_at_the_border(autojump_clock: MockClock) -> None:
+    """True equals 1 and would be written as what no reader takes for a number."""
+    async with checked_runtime() as runtime:
+        chat_id = await runtime.create(CHAT)
+        with pytest.raises(InvalidEnvelopeError):
+            await runtime.answer(chat_id, True, False, "yes")  # noqa: FBT003 - on purpose

@@ -120,7 +120,7 @@ async def test_the_transcript_pairs_every_call_with_its_result_for_a_model(autoj
 
 
 def check_pairs(messages: Sequence[Message]) -> None:
-    """See that one turn reads: question, two calls, their two results as they came, the answer."""
+    """See that one turn reads: question, two calls, their two results in the order of the calls, the answer."""
     assert [message.role for message in messages] == ["user", "assistant", "tool", "tool", "assistant"]
     assert [(part.name, part.text, part.call_id) for part in messages[1].parts] == [
         ("look", '{"at":"a"}', "id-1"),
@@ -128,8 +128,8 @@ def check_pairs(messages: Sequence[Message]) -> None:
     ]
     results = [message.parts[0] for message in messages[2:4]]
     assert [(part.call_id, part.text, part.status) for part in results] == [
-        ("id-2", '{"seen": 0}', "ok"),
         ("id-1", '{"seen": 1}', "ok"),
+        ("id-2", '{"seen": 0}', "ok"),
     ]
 
 

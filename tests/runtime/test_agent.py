@@ -42,21 +42,21 @@ async def pieces(turn: Turn) -> AsyncIterator[str]:
 class Assistant:
     """An agent with a state of its own."""
 
-    async def __call__(self, turn: Turn) -> str | None:
+    async def __call__(self, _: Turn) -> str | None:
         """Answer nothing."""
         return None
 
-    async def answer(self, turn: Turn) -> str | None:
+    async def answer(self, _: Turn) -> str | None:
         """Answer nothing either."""
         return None
 
     @classmethod
-    async def answer_for_all(cls, turn: Turn) -> str | None:
+    async def answer_for_all(cls, _: Turn) -> str | None:
         """Answer for the class."""
         return None
 
     @staticmethod
-    async def answer_alone(turn: Turn) -> str | None:
+    async def answer_alone(_: Turn) -> str | None:
         """Answer without anything."""
         return None
 
@@ -64,7 +64,7 @@ class Assistant:
 class Blocking:
     """An object whose call cannot be awaited."""
 
-    def __call__(self, turn: Turn) -> str | None:
+    def __call__(self, _: Turn) -> str | None:
         """Block every session."""
         return None
 
@@ -72,7 +72,7 @@ class Blocking:
 class Yielding:
     """An object whose call is an async generator."""
 
-    async def __call__(self, turn: Turn) -> AsyncIterator[str]:
+    async def __call__(self, _: Turn) -> AsyncIterator[str]:
         """Yield instead of writing."""
         yield "a piece"
 
@@ -161,7 +161,7 @@ def test_a_wrong_option_is_refused_by_its_name_and_value(option: str, value: obj
     ("function", "kind"),
     [
         (plain, "function"),
-        (lambda turn: None, "function"),
+        (lambda _: None, "function"),
         (pieces, "an async generator"),
         (Blocking(), "Blocking"),
         (Yielding(), "an async generator"),

@@ -128,6 +128,15 @@ class _Ownership(_Contract):
         async with opened(place) as (_, said):
             assert said == Opened(3, frozenset({CHAT}), frozenset(), ())
 
+    async def test_a_journal_may_take_over_from_itself(self, journal: Journal, place: Place) -> None:
+        """It goes on in a new life, and holds nothing of the one before."""
+        await fill(journal, created())
+        assert (await journal.open(takeover=True)).epoch == 2
+        await fill(journal, append(CHAT, 1, *completed(1), epoch=2))
+        await journal.close()
+        async with opened(place) as (_, said):
+            assert said.epoch == 3
+
     async def test_closing_a_fenced_life_takes_nothing_from_the_new_owner(self, journal: Journal, place: Place) -> None:
         """The store is the taker's, however the life before ends."""
         async with opened(place, takeover=True) as (taker, _):

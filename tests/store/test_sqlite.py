@@ -17,7 +17,7 @@ from actors.core.events import EventBody, MessageAccepted, SessionCreated, ToolC
 from actors.core.ids import ChatId
 from actors.errors import StoreCorruptError, StoreInUseError, StoreUnavailableError
 from actors.ports import Append, Conflict, Entry, Erase, Journal, Offload
-from actors.store import sqlite
+from actors.store import queries, sqlite
 from actors.store.sqlite import READERS, SQLiteJournal
 from tests.store.faulty_disk import FaultyDisk
 from tests.store.histories import CHAT, OTHER, Story, append, created, entries_of, events_of, keys_of, text
@@ -261,7 +261,7 @@ async def test_no_read_of_a_session_goes_through_a_whole_table(
             if statement.startswith(("SELECT", "UPDATE")) and "owner" not in statement
         }
     assert len(plans) > 10
-    short = ("max(seq)", "LIMIT 1")  # the first or last row of a session
+    short = ("max(seq)", "LIMIT 1", "turn_unfinished")  # the first or last row of a session, its open turns
     slow = [
         (statement, step)
         for statement, plan in plans.items()
@@ -269,6 +269,25 @@ async def test_no_read_of_a_session_goes_through_a_whole_table(
         if "SCAN" in step or (step.endswith("(chat=?)") and not any(word in statement + step for word in short))
     ]
     assert not slow
+
+
+async def test_what_is_unfinished_is_found_without_looking_at_what_has_ended(
+    tmp_path: Path, connections: list[apsw.Connection]
+) -> None:
+    """A store of a million ended turns opens as fast as a new one: an index holds only those that are open."""
+    async with opened(FilePlace(tmp_path)):
+        db = connections[0]
+        asked: list[str] = []
+
+        def trace(_: apsw.Cursor, statement: str, __: object) -> bool:
+            asked.append(statement)
+            return True
+
+        db.set_exec_trace(trace)
+        queries.opening(db, 1)
+        db.set_exec_trace(None)
+        plans = [row[3] for statement in asked for row in db.execute(f"EXPLAIN QUERY PLAN {statement}")]
+        assert [step for step in plans if "turn" in step] == ["SCAN turn USING INDEX turn_unfinished"]
 
 
 async def test_the_log_is_moved_into_the_file_before_it_grows_large(tmp_path: Path) -> None:
