@@ -10,7 +10,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors import ChatId, Reject, Runtime, Turn, agent
+from actors import ChatId, Limits, Reject, Runtime, Turn, agent
 from actors.store.memory import MemoryJournal
 from actors.testing import (
     Ask,
@@ -151,9 +151,7 @@ async def test_the_clock_is_held_by_the_test(autojump_clock: MockClock) -> None:
 
 
 @pytest.mark.parametrize("jump_s", [-86_400.0, 86_400.0, -1e9])
-async def test_a_wall_clock_that_jumps_changes_no_order_and_no_number(
-    jump_s: float, autojump_clock: MockClock
-) -> None:
+async def test_a_wall_clock_that_jumps_changes_no_order_and_no_number(jump_s: float, autojump_clock: MockClock) -> None:
     """Time of day is for people; nothing is ordered by it."""
     clock, journal = VirtualClock(), MemoryJournal()
     async with checked_runtime(ScriptedAgent([Say("a b", pieces=3, every_s=0.2)]), clock=clock, store=journal) as (
@@ -216,7 +214,8 @@ async def test_what_a_test_leaves_behind_fails_it(
 ) -> None:
     """By name, so that it can be found; and the runtime is closed all the same."""
     with pytest.raises(AssertionError, match=sentence):
-        async with checked_runtime(agent(ScriptedAgent([Hang()]), receive=hang)) as runtime:
+        limits = Limits(handler_s=86_400.0)
+        async with checked_runtime(agent(ScriptedAgent([Hang()]), receive=hang), limits=limits) as runtime:
             await runtime.create(CHAT)
             await leave(runtime)
     assert runtime.statistics().stopping
@@ -285,7 +284,7 @@ async def test_the_records_of_a_log_in_memory_can_be_read(autojump_clock: MockCl
 
 async def test_the_fixture_gives_checked_runtimes_on_a_clock_that_jumps(
     autojump_clock: MockClock,
-    actors_runtime: Callable[..., Any],  # noqa: F811 - the fixture, not the function that makes it
+    actors_runtime: Callable[..., Any],
 ) -> None:
     """As a host would use it."""
     async with actors_runtime(ScriptedAgent([Wait(1000.0), Say("ok")])) as runtime:
@@ -294,7 +293,7 @@ async def test_the_fixture_gives_checked_runtimes_on_a_clock_that_jumps(
 
 
 async def test_the_fixture_refuses_a_clock_that_does_not_jump(
-    actors_runtime: Callable[..., Any],  # noqa: F811 - as above
+    actors_runtime: Callable[..., Any],
 ) -> None:
     """A test that forgot to name the clock would wait for real time."""
     with pytest.raises(AssertionError, match="autojump_clock"):
@@ -303,7 +302,9 @@ async def test_the_fixture_refuses_a_clock_that_does_not_jump(
 
 def test_a_program_that_uses_the_package_does_not_import_pytest() -> None:
     """The tools are for tests; a host that runs pays nothing for them."""
-    program = "import sys, actors, actors.host; assert 'pytest' not in sys.modules and 'actors.testing' not in sys.modules"
+    program = (
+        "import sys, actors, actors.host; assert 'pytest' not in sys.modules and 'actors.testing' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", program], check=True)
 
 

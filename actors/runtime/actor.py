@@ -5,6 +5,7 @@ stop is heard while it thinks; whatever it wants written comes back through the 
 """
 
 from collections.abc import Callable
+from functools import partial
 from itertools import islice
 from typing import Final
 
@@ -41,25 +42,6 @@ class SessionCrashedError(ActorsError):
 
 class SessionLostError(ActorsError):
     """The journal has something else than this incarnation believed: it ends and recovers. Never leaves the package."""
-
-
-class _Write:
-    """A group on its way to the journal."""
-
-    __slots__ = ("_actor", "_events", "_group")
-
-    def __init__(self, actor: "Actor", group: Group, events: tuple[Event, ...]) -> None:
-        """Belong to the incarnation that decided it."""
-        self._actor = actor
-        self._group = group
-        self._events = events
-
-    def done(self, result: Result) -> None:
-        """Take over what is on disk, answer and act; called by the writer, in commit order.
-
-        This happens even if the incarnation was killed meanwhile: what is on disk is published and answered.
-        """
-        self._actor.written(self._group, self._events, result)
 
 
 class Actor:
@@ -382,11 +364,14 @@ class Actor:
         events = tuple([Event(chat_id, first + n, epoch, at_s, body) for n, body in enumerate(bodies)])
         ref.writing = True
         services.committer.submit(
-            Append(chat_id, first - 1, events), group.size_bytes, _Write(self, group, events).done
+            Append(chat_id, first - 1, events), group.size_bytes, partial(self.written, group, events)
         )
 
     def written(self, group: Group, events: tuple[Event, ...], result: Result) -> None:
-        """Hear from the writer what became of a group."""
+        """Hear from the writer what became of a group: take over what is on disk, answer and act, in commit order.
+
+        This happens even if the incarnation was killed meanwhile: what is on disk is published and answered.
+        """
         ref = self._ref
         ref.writing = False
         box = ref.mailbox

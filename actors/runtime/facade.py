@@ -180,7 +180,7 @@ class Runtime:
         """
         if type(turn) is not int or type(prompt) is not int:
             detail = f"turn is {type(turn).__name__} and prompt is {type(prompt).__name__}"
-            raise refused(DropReason.INVALID_PAYLOAD, detail, chat_id, "give the numbers that the prompt was opened with")
+            raise refused(DropReason.INVALID_PAYLOAD, detail, chat_id, "give the numbers the prompt was opened with")
         ref = self._router.reach(chat_id)
         size = check_text(answer, self._services.limits.message_bytes_max, field="answer")
         if not isinstance(size, int):

@@ -88,7 +88,7 @@ async def hanging(store: Path, chat_id: str) -> AsyncIterator[Runtime]:
         parsed: ChatId = await runtime.create(chat_id)
         await runtime.send(parsed, "first", message_id="m1")
         with trio.fail_after(10):
-            while not runtime.inspect(parsed).open_calls:  # noqa: ASYNC110 - nobody tells
+            while not runtime.inspect(parsed).open_calls:
                 await trio.sleep(0.001)
         await runtime.send(parsed, "second", message_id="m2")
         try:

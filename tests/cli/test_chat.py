@@ -44,7 +44,7 @@ class Terminal:
     async def sees(self, text: str) -> None:
         """Wait until a text was shown."""
         with trio.fail_after(30):
-            while text not in self.text:  # noqa: ASYNC110 - a terminal tells nobody
+            while text not in self.text:
                 await trio.sleep(0.01)
 
 

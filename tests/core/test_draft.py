@@ -77,8 +77,8 @@ def test_the_messages_of_an_attempt_are_numbered_without_a_hole(play: Play) -> N
     for turn, group in itertools.groupby(play.transcript.messages(), lambda found: found.turn):
         found = list(group)
         assert all(one.parts for one in found)
-        made = [one.message_id for one in found[1:]]
-        assert made == [made_message_id(turn, one.attempt, n) for n, one in enumerate(found[1:])]
+        made = {one.message_id for one in found[1:]}
+        assert made == {made_message_id(turn, one.attempt, n) for n, one in enumerate(found[1:])}
 
 
 @given(speeches())

@@ -81,7 +81,7 @@ def wait_until(process: subprocess.Popen[str], condition: Callable[[], bool]) ->
 
     async def wait() -> None:
         with trio.fail_after(WAIT_S):
-            while process.poll() is None and not condition():  # noqa: ASYNC110 - a process tells nobody
+            while process.poll() is None and not condition():
                 await trio.sleep(POLL_S)
 
     trio.run(wait)

@@ -51,9 +51,7 @@ def test_a_recording_cannot_be_changed() -> None:
         QUESTION.text = "Is it shut?"  # type: ignore[misc]  # the fault is what is tested
 
 
-@pytest.mark.parametrize(
-    "name", ["0", "a", "_", "a-b.c_D", "x" * 200, "b2edae74-ba1e-49d6-a5e4-192fc17c0718"]
-)
+@pytest.mark.parametrize("name", ["0", "a", "_", "a-b.c_D", "x" * 200, "b2edae74-ba1e-49d6-a5e4-192fc17c0718"])
 def test_a_name_of_plain_characters_can_be_part_of_a_chat_id(name: str) -> None:
     """Letters, digits and inner separators are taken, up to 200 characters."""
     assert is_conversation_name(name)
@@ -89,9 +87,7 @@ def test_a_place_names_all_that_is_known_of_it() -> None:
     place = Place("a.json", "7").at_message(3).at_field("role")
     error = place.error(problem="it is wrong", hint="mend it")
     assert isinstance(error, RecordingError)
-    assert str(error) == (
-        "a.json, conversation 7, message 3 (counted from 0), field role: it is wrong; mend it"
-    )
+    assert str(error) == ("a.json, conversation 7, message 3 (counted from 0), field role: it is wrong; mend it")
 
 
 def test_a_place_leaves_out_what_is_not_known() -> None:

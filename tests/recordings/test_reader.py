@@ -343,9 +343,7 @@ def test_an_escaped_half_inside_arguments_that_are_text_is_read(path: pathlib.Pa
     assert conversation.turns[0].steps[0].tool_calls[0].arguments == arguments
 
 
-def test_values_nested_too_deep_to_be_written_are_refused(
-    path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_values_nested_too_deep_to_be_written_are_refused(path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Arguments are written again after decoding, and either may reach the end of the stack."""
 
     def exhausted(*_: object, **__: object) -> str:

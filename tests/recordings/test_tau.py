@@ -173,9 +173,7 @@ def test_other_words_for_a_role_are_understood(word: str, role: str) -> None:
 
 def test_times_are_seconds_since_the_first_timed_message() -> None:
     """Pacing needs differences, so the hour of the recording is left behind."""
-    conversation = tau2(
-        *timed("2026-03-02T08:00:00.250", "2026-03-02T08:00:01.750", "2026-03-02T08:01:00.25Z")
-    )
+    conversation = tau2(*timed("2026-03-02T08:00:00.250", "2026-03-02T08:00:01.750", "2026-03-02T08:01:00.25Z"))
     assert [message.at_s for message in conversation.messages] == [0.0, 1.5, 60.0]
 
 
@@ -232,13 +230,9 @@ def test_a_faulty_message_is_named_and_not_quoted(
 
 def test_a_faulty_tau_bench_call_is_named_down_to_its_field() -> None:
     """Of several calls the error names the one."""
-    with pytest.raises(
-        RecordingError, match=r"field tool_calls\[1\]\.function\.arguments: Expected .* got `int`"
-    ):
+    with pytest.raises(RecordingError, match=r"field tool_calls\[1\]\.function\.arguments: Expected .* got `int`"):
         tau(calling(tau_call("c1", "{}"), tau_call("c2", 5)))
-    with pytest.raises(
-        RecordingError, match=r"field tool_calls\[0\]\.function: .*missing required field `name`"
-    ):
+    with pytest.raises(RecordingError, match=r"field tool_calls\[0\]\.function: .*missing required field `name`"):
         tau(calling({"id": "c1", "function": {}}))
 
 

@@ -45,9 +45,9 @@ async def test_text_is_on_disk_as_soon_as_there_is_enough_of_it(autojump_clock: 
     """A fast agent does not wait for the window, and is not written piece by piece."""
     journal = MemoryJournal()
     limits = Limits(checkpoint_s=60.0, checkpoint_bytes_max=1000)
-    async with checked_runtime(ScriptedAgent([Flood(10_000, "0123456789"), Wait(1.0)]), store=journal, limits=limits) as (
-        runtime
-    ):
+    async with checked_runtime(
+        ScriptedAgent([Flood(10_000, "0123456789"), Wait(1.0)]), store=journal, limits=limits
+    ) as (runtime):
         await runtime.create(CHAT)
         await runtime.send(CHAT, "talk")
         await trio.sleep(0.5)

@@ -1,4 +1,4 @@
-"""The one writer: groups within their bounds, in order; nothing is told before it is on disk; only what is bad fails."""
+"""The one writer: groups within their bounds, in order; nothing is told before it is on disk; only the bad fails."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager

@@ -76,7 +76,9 @@ async def test_an_id_is_made_for_who_gives_none(autojump_clock: MockClock) -> No
     async with checked_runtime() as runtime:
         made = [await runtime.create() for _ in range(100)]
         assert len(set(made)) == 100
-        assert all(re.fullmatch(r"live:[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", i) for i in made)
+        assert all(
+            re.fullmatch(r"live:[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", i) for i in made
+        )
 
 
 async def test_a_creation_that_fails_can_be_tried_again(autojump_clock: MockClock) -> None:
@@ -101,7 +103,9 @@ async def test_what_a_history_begins_with_is_there_as_it_was_given(autojump_cloc
     async with checked_runtime() as runtime:
         await runtime.create(CHAT, history=history)
         messages = (await runtime.history(CHAT)).messages
-    assert [(m.message_id, m.role, m.turn, [(p.kind, p.text, p.name, p.call_id) for p in m.parts]) for m in messages] == [
+    assert [
+        (m.message_id, m.role, m.turn, [(p.kind, p.text, p.name, p.call_id) for p in m.parts]) for m in messages
+    ] == [
         ("seed/0", "system", 0, [("text", "be short", "", "")]),
         ("first", "user", 0, [("text", "look at a", "", "")]),
         ("second", "assistant", 0, [("thinking", "hm", "", ""), ("tool_call", "{}", "look", "id-1")]),

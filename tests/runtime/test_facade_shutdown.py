@@ -155,7 +155,7 @@ async def test_everything_that_is_asked_of_a_closed_runtime_is_refused(autojump_
         lambda: runtime.delete("live:a"),
         lambda: runtime.answer("live:a", 1, 0, "late"),
         lambda: runtime.history("live:a"),
-        lambda: runtime.sessions(),
+        runtime.sessions,
         receipt.result,
     ):
         with pytest.raises(ActorsError):
@@ -328,7 +328,10 @@ def test_a_second_interrupt_during_the_shutdown_ends_it() -> None:
             async with (
                 trio.open_nursery() as nursery,
                 open_runtime(
-                    MemoryJournal(store), agent=ScriptedAgent([Shield(3.0), Hang()]), limits=limits, clock=VirtualClock()
+                    MemoryJournal(store),
+                    agent=ScriptedAgent([Shield(3.0), Hang()]),
+                    limits=limits,
+                    clock=VirtualClock(),
                 ) as runtime,
             ):
                 await runtime.create("live:a")

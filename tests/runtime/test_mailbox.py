@@ -1,7 +1,7 @@
 """The box takes what fits, in order; who waits is let in in order; who is cancelled leaves nothing behind."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 import trio
@@ -142,7 +142,6 @@ async def test_a_sender_that_is_cancelled_leaves_nothing_behind_and_lets_the_nex
     assert box.put_nowait(letter(0, 9000)) is None
     async with trio.open_nursery() as nursery:
         with trio.move_on_after(1.0):
-            nursery.start_soon(box.put, letter(2, 10)) if False else None
             await box.put(letter(1, 5000))
         assert box.waiting == 0
         assert box.put_nowait(letter(3, 10)) is None
@@ -211,7 +210,12 @@ async def test_closing_a_box_tells_everybody_who_waits_and_returns_what_is_left(
 async def test_a_session_that_is_parked_wakes_for_every_kind_of_post(autojump_clock: MockClock) -> None:
     """A message, a control signal, its own turn; and it can be cancelled while it waits."""
     box = box_of()
-    for post in (lambda: box.put_nowait(letter()), lambda: box.post_control("k", "s"), lambda: box.post_inner("i")):
+    posts: list[Callable[[], object]] = [
+        lambda: box.put_nowait(letter()),
+        lambda: box.post_control("k", "s"),
+        lambda: box.post_inner("i"),
+    ]
+    for post in posts:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(box.park)
             await wait_all_tasks_blocked()

@@ -127,7 +127,9 @@ async def test_an_outage_holds_back_everything_but_signals_and_ends_by_itself(
                 assert [(await receipt.result()).text for receipt in receipts[1:]] == ["ok", "ok"]
             assert not runtime.statistics().degraded
             assert ProgressSignal(CHAT, 0, "recovered", "") in viewer.items
-        assert [event.seq for event in viewer.events] == list(range(viewer.events[0].seq, runtime.inspect(CHAT).seq + 1))
+        assert [event.seq for event in viewer.events] == list(
+            range(viewer.events[0].seq, runtime.inspect(CHAT).seq + 1)
+        )
         assert runtime.statistics().restarts == 0
         check_once([event.body for event in await journal.events(CHAT, 0, 1000)], ["first", "second"])
     events = [record["event"] for record in records_of(log)]

@@ -1,4 +1,4 @@
-"""Log records are written beside the loop: a sink that fails or hangs disturbs nobody, and no person's text is in them."""
+"""Log records are written beside the loop: a sink that fails or hangs disturbs nobody; no person's text is in them."""
 
 import threading
 from io import BytesIO
@@ -41,7 +41,7 @@ from actors.testing import (
     records_of,
 )
 
-SECRET = "7b3f-somebodys-own-words"
+SECRET = "7b3f-somebodys-own-words"  # noqa: S105 - a marker, no password
 
 SENTENCES_PER_TURN_MAX = 2
 
@@ -229,7 +229,7 @@ async def provoke(runtime: Runtime) -> None:
     """Have volatile messages fail in every way, and envelopes refused for what they carry."""
     for what in ("raise", "refuse"):
         await runtime.tell("live:a", {what: SECRET})
-        with pytest.raises(Exception, match="."):
+        with pytest.raises(Exception, match=r"."):
             await runtime.ask("live:a", {what: SECRET})
     with pytest.raises(AskTimeoutError):
         await runtime.ask("live:a", {"late": SECRET}, timeout_s=1.0)

@@ -20,6 +20,7 @@ from actors import (
     agent,
 )
 from actors.core.ids import ChatId
+from actors.core.session import SessionState
 from actors.runtime.agent import Agent
 from actors.store.memory import MemoryJournal
 from actors.testing import (
@@ -336,7 +337,8 @@ async def test_a_thousand_activations_at_once_all_come_up(autojump_clock: MockCl
     class Counting(FaultyJournal):
         """Counts the loads that are under way."""
 
-        async def load(self, chat_id: ChatId) -> object:  # type: ignore[override]
+        @override
+        async def load(self, chat_id: ChatId) -> SessionState | None:
             loading[0] += 1
             loading[1] = max(loading)
             await trio.sleep(0.01)

@@ -80,7 +80,8 @@ async def test_an_answer_can_be_replaced_or_changed(autojump_clock: MockClock) -
     """Without doing anything, or after everything was done."""
     journal = await opened()
     journal.plan("commit", Answers("nonsense"), times=1)
-    assert await journal.commit([first(A)]) == "nonsense"
+    answer: object = await journal.commit([first(A)])
+    assert answer == "nonsense"
     assert await journal.sessions("", 10) == ()
     await journal.commit([first(A)])
     journal.plan("events", Alters(lambda page: page[1:]))
