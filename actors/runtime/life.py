@@ -71,6 +71,8 @@ async def run_runtime(
             async with trio.open_nursery() as sessions_nursery:
                 supervisor = Supervisor(services, registry, sessions_nursery)
                 runtime = Runtime(services, registry, supervisor, Router(services, registry, supervisor))
+                if agent.receive is not None:
+                    services_nursery.start_soon(supervisor.watch, name="handlers' watch")
                 try:
                     await runtime.recover(opened.unfinished)
                     recorder.record("info", "runtime.opened", epoch=opened.epoch, sessions=len(opened.chat_ids))

@@ -4,6 +4,7 @@ The ref owns the mailbox, the subscribers, the published number and the waiting 
 taken over here, by the writer, in commit order, so that an incarnation that dies in between loses nothing.
 """
 
+import math
 from typing import Final
 
 import attrs
@@ -62,9 +63,11 @@ class Ref:
         "erasing",
         "executed",
         "failures",
+        "handling_since_s",
         "incarnation",
         "last_error",
         "mailbox",
+        "overran",
         "phase",
         "quarantined_until_s",
         "recent",
@@ -95,6 +98,9 @@ class Ref:
         self.last_error = ""
         self.recent: dict[str, Accepted] = {}
         self.executed = 0
+        self.handling_since_s = math.inf
+        """When the handler that runs now was called, at the latest; infinite if none runs."""
+        self.overran = False
         self.dead = 0
         self.scope: trio.CancelScope | None = None
         self.erasing = False

@@ -91,6 +91,18 @@ class Supervisor:
         self._nursery.start_soon(self._guarded, work, arguments, name=_TASK)
 
     @trio.lowlevel.enable_ki_protection
+    async def watch(self) -> None:
+        """End every incarnation whose handler has run for too long; looked at often enough to be a quarter late."""
+        limit_s = self._services.limits.handler_s
+        while True:
+            await trio.sleep(limit_s / 4)
+            now_s = trio.current_time()
+            for ref in self._registry:
+                if now_s - ref.handling_since_s >= limit_s and ref.scope is not None:
+                    ref.overran = True
+                    ref.scope.cancel()
+
+    @trio.lowlevel.enable_ki_protection
     async def _guarded(self, work: Callable[..., Awaitable[None]], arguments: tuple[object, ...]) -> None:
         """Run a task behind the barrier."""
         try:
@@ -147,7 +159,11 @@ class Supervisor:
             error = without_cancelled(raised) or raised
             if isinstance(error, trio.Cancelled) and torn_down():
                 raise
+        else:
+            if ref.overran:
+                error = TimeoutError("a handler took longer than the limit handler_s")
         finally:
+            ref.overran = False
             ref.turn = None
         if error is not None and ref.phase is not SessionPhase.STOPPING:
             return self._failed(ref, error)

@@ -74,7 +74,12 @@ class SQLiteJournal(Journal):
 
     @override
     async def open(self, *, takeover: bool) -> Opened:
-        return await self._offload.run(lambda: self._open(takeover))
+        try:
+            return await self._offload.run(lambda: self._open(takeover))
+        except trio.Cancelled:  # the work goes on in its thread; whoever was cancelled will not close what it opens
+            with trio.CancelScope(shield=True):
+                await self.close()
+            raise
 
     async def open_reader(self) -> None:
         """Open the store for reading only, whoever owns it: nothing is locked and nothing written.

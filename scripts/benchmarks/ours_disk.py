@@ -229,13 +229,13 @@ async def _turn_near(settings: Settings, number: int) -> float:
 
 @benchmark(
     "ours-start",
-    "create, first message, stop",
+    "create, first message and its reply, stop",
     "sessions/s",
     higher_is_better=True,
     reach=[("start-parked", 0.15)],
 )
 def start(settings: Settings) -> float:
-    """Create a session, tell it one message, stop it; a hundred at a time."""
+    """Create a session, ask it one thing, stop it; a thousand at a time."""
     return run_bounded(partial(_start, settings, settings.scaled(STARTS)))
 
 
@@ -251,7 +251,7 @@ async def _start(settings: Settings, count: int) -> float:
 
         async def live(number: int) -> None:
             chat = await runtime.create(f"live:{number}")
-            await runtime.tell(chat, MESSAGE)
+            await runtime.ask(chat, MESSAGE)
             await runtime.stop(chat)
 
         started_s = perf_counter()

@@ -1,10 +1,12 @@
 """Stop stops one turn, at once, wherever it stands; what was said is kept, and the session goes on."""
 
+from contextlib import suppress
+
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors import Limits, TextAppended, TurnEnded, agent
+from actors import Limits, RefusedError, Runtime, TextAppended, TurnEnded, agent
 from actors.core.ids import ChatId
 from actors.store.memory import MemoryJournal, MemoryStore
 from actors.testing import (
@@ -18,7 +20,9 @@ from actors.testing import (
     Raise,
     Return,
     Say,
+    Script,
     ScriptedAgent,
+    ScriptKey,
     Shield,
     VirtualClock,
     Wait,
@@ -100,7 +104,7 @@ async def test_a_turn_cancelled_twice_ends_once(autojump_clock: MockClock) -> No
 async def test_a_turn_that_waits_is_cancelled_wherever_it_waits(waits_for: str, autojump_clock: MockClock) -> None:
     """For a tool, for a person, for the disk."""
     journal = FaultyJournal(MemoryJournal())
-    scripts = {
+    scripts: dict[str, Script] = {
         "a tool": [Call("slow", seconds=1e6)],
         "a person": [Ask("may I?")],
         "room": [Say("x" * 2000, pieces=2000), Hang()],
@@ -152,8 +156,11 @@ async def test_an_agent_that_does_not_let_go_is_given_up_and_its_late_words_reac
 ) -> None:
     """The next turn begins after the grace; what the old one still writes goes nowhere and is counted."""
     journal = MemoryJournal()
-    scripts = {(CHAT, 1): [Say("half"), IgnoreCancel(20.0, "late")], (CHAT, 2): [Wait(60.0), Say("two")]}
-    script = ScriptedAgent(scripts={**scripts})
+    scripts: dict[ScriptKey, Script] = {
+        (CHAT, 1): [Say("half"), IgnoreCancel(20.0, "late")],
+        (CHAT, 2): [Wait(60.0), Say("two")],
+    }
+    script = ScriptedAgent(scripts=scripts)
     limits = Limits(cancel_grace_s=5.0)
     async with checked_runtime(script, store=journal, limits=limits) as runtime:
         await runtime.create(CHAT)
@@ -256,16 +263,14 @@ async def test_cancelling_does_not_wait_behind_a_full_mailbox(autojump_clock: Mo
         receipt = await runtime.send(CHAT, "hello")
         async with trio.open_nursery() as nursery:
             for number in range(50):
-                nursery.start_soon(runtime_send_quietly, runtime, number)
+                nursery.start_soon(send_quietly, runtime, number)
             await trio.lowlevel.checkpoint()
             assert (await receipt.cancel()).status == "cancelled"
         assert trio.current_time() == 0.0
         await runtime.stop(CHAT)
 
 
-async def runtime_send_quietly(runtime: object, number: int) -> None:
+async def send_quietly(runtime: Runtime, number: int) -> None:
     """Send a message that may be refused."""
-    try:
-        await runtime.send(CHAT, f"message {number}")  # type: ignore[attr-defined]  # a runtime
-    except Exception:  # noqa: BLE001, S110 - refused, which is not what this is about
-        pass
+    with suppress(RefusedError):
+        await runtime.send(CHAT, f"message {number}")

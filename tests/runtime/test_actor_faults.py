@@ -19,9 +19,10 @@ from actors.testing import (
     RaiseStray,
     Return,
     Say,
+    Script,
     ScriptedAgent,
+    ScriptKey,
     Shield,
-    Step,
     canonical,
     checked_runtime,
     settle,
@@ -30,7 +31,7 @@ from actors.testing import (
 BYSTANDERS = ("live:b", "live:c", "replay:d", "live:side-channel:a")
 SICK = "live:a"
 
-RAISED: dict[str, Sequence[Step]] = {
+RAISED: dict[str, Script] = {
     "an exception": [Say("half"), Raise(ValueError("private"))],
     "at once": [Raise(RuntimeError)],
     "an interrupt": [Say("half"), Raise(KeyboardInterrupt)],
@@ -48,7 +49,7 @@ RAISED: dict[str, Sequence[Step]] = {
 }
 """What an agent may raise; each ends its turn as failed, and its session is judged by its supervisor."""
 
-ENDED: dict[str, tuple[Sequence[Step], str]] = {
+ENDED: dict[str, tuple[Script, str]] = {
     "returns a text": ([Say("one "), Return("two")], "completed"),
     "says nothing": ([], "completed"),
     "refuses": ([Raise(Reject("no"))], "failed"),
@@ -86,7 +87,7 @@ async def hold_conversations(agent: ScriptedAgent, chats: Sequence[str]) -> tupl
     return stored, {chat_id: statuses[chat_id, 2] for chat_id in chats}
 
 
-def bystander() -> dict[str, Sequence[Step]]:
+def bystander() -> dict[ScriptKey, Script]:
     """Script what the others do meanwhile: long answers in small pieces."""
     return {chat_id: [Say(f"words of {chat_id} ", pieces=5, every_s=0.3), Call("tool")] for chat_id in BYSTANDERS}
 
@@ -97,7 +98,7 @@ async def test_whatever_an_agent_raises_ends_its_turn_and_touches_no_other_sessi
 ) -> None:
     """The bytes of every other session equal those of a run in which nothing was raised."""
     chats = (SICK, *BYSTANDERS)
-    well = ScriptedAgent(scripts={**bystander()})
+    well = ScriptedAgent(scripts=bystander())
     sick = ScriptedAgent(scripts={**bystander(), (SICK, 2): RAISED[kind]})
     expected, _ = await hold_conversations(well, chats)
     stored, statuses = await hold_conversations(sick, chats)
@@ -117,7 +118,7 @@ async def test_whatever_an_agent_does_its_turn_ends_and_touches_no_other_session
     steps, status = ENDED[kind]
     chats = (SICK, *BYSTANDERS)
     sick = ScriptedAgent(scripts={**bystander(), (SICK, 2): steps})
-    expected, _ = await hold_conversations(ScriptedAgent(scripts={**bystander()}), chats)
+    expected, _ = await hold_conversations(ScriptedAgent(scripts=bystander()), chats)
     stored, statuses = await hold_conversations(sick, chats)
     assert statuses == dict.fromkeys(chats, "completed") | {SICK: status}
     assert {chat_id: stored[chat_id] for chat_id in BYSTANDERS} == {

@@ -10,6 +10,7 @@ from actors import (
     ChatId,
     InvalidEnvelopeError,
     Limits,
+    Message,
     Runtime,
     Seed,
     SeedPart,
@@ -180,7 +181,8 @@ async def test_history_is_read_in_whole_turns_from_the_last_one_backwards(autoju
         await runtime.create(CHAT, history=[("system", "be short")])
         for number in range(10):
             await (await runtime.send(CHAT, f"message {number}")).result()
-        messages, before = [], None
+        messages: list[Message] = []
+        before: int | None = None
         while True:
             page = await runtime.history(CHAT, before_turn=before)
             messages[:0] = page.messages

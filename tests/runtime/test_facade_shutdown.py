@@ -147,7 +147,7 @@ async def test_everything_that_is_asked_of_a_closed_runtime_is_refused(autojump_
     async with checked_runtime(agent(ScriptedAgent(), receive=receive)) as runtime:
         await runtime.create("live:a")
         receipt = await runtime.send("live:a", "hello")
-    for call in (
+    calls: tuple[Callable[[], Awaitable[object]], ...] = (
         lambda: runtime.send("live:a", "late"),
         lambda: runtime.tell("live:a", "late"),
         lambda: runtime.ask("live:a", "late"),
@@ -157,7 +157,8 @@ async def test_everything_that_is_asked_of_a_closed_runtime_is_refused(autojump_
         lambda: runtime.history("live:a"),
         runtime.sessions,
         receipt.result,
-    ):
+    )
+    for call in calls:
         with pytest.raises(ActorsError):
             await call()
     with pytest.raises(UnavailableError):
@@ -180,7 +181,7 @@ async def test_a_caller_outside_the_block_is_not_left_waiting(state: str, autoju
     made = agent(ScriptedAgent([Hang()]), receive=receive)
     limits = Limits(drain_s=1.0, phase_s=1.0, cancel_grace_s=1.0, mailbox_messages_max=1)
     with trio.fail_after(100.0):
-        async with trio.open_nursery() as nursery:
+        async with trio.open_nursery() as nursery:  # noqa: SIM117 - the caller outlives the runtime
             async with open_runtime(journal, agent=made, limits=limits, clock=VirtualClock()) as runtime:
                 await runtime.create("live:a")
 

@@ -140,11 +140,10 @@ async def test_a_sender_that_is_cancelled_leaves_nothing_behind_and_lets_the_nex
     """A large letter that is withdrawn by its sender makes room for those behind it."""
     box = box_of(messages=10, size_bytes=10_000)
     assert box.put_nowait(letter(0, 9000)) is None
-    async with trio.open_nursery() as nursery:
-        with trio.move_on_after(1.0):
-            await box.put(letter(1, 5000))
-        assert box.waiting == 0
-        assert box.put_nowait(letter(3, 10)) is None
+    with trio.move_on_after(1.0):
+        await box.put(letter(1, 5000))
+    assert box.waiting == 0
+    assert box.put_nowait(letter(3, 10)) is None
     assert numbers(box.messages) == [0, 3]
     assert box.admitted == 2
 

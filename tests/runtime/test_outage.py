@@ -342,7 +342,7 @@ async def test_a_runtime_that_is_fenced_stops_everything_with_clear_errors(autoj
             await runtime.create(chat_id)
         receipts = [await runtime.send(chat_id, "hello") for chat_id in (CHAT, "live:other")]
         async with watching(runtime, CHAT) as viewer, trio.open_nursery() as nursery:
-            errors: list[StoreFencedError | UnavailableError] = []
+            errors: list[UnavailableError] = []
 
             async def wait_for(receipt: Receipt) -> None:
                 try:

@@ -34,6 +34,7 @@ from actors.testing import (
     Raise,
     SaveState,
     Say,
+    Script,
     ScriptedAgent,
     Think,
     VirtualClock,
@@ -41,7 +42,7 @@ from actors.testing import (
     records_of,
 )
 
-SECRET = "7b3f-somebodys-own-words"  # noqa: S105 - a marker, no password
+PRIVATE = "7b3f-somebodys-own-words"
 
 SENTENCES_PER_TURN_MAX = 2
 
@@ -55,7 +56,7 @@ class RaisingSink(BytesIO):
         self.error = error
 
     @override
-    def write(self, data: object) -> int:  # type: ignore[override]  # whatever it is given
+    def write(self, data: object) -> int:
         raise self.error
 
     @override
@@ -172,46 +173,46 @@ async def test_no_record_holds_what_a_person_or_a_model_said(autojump_clock: Moc
     """The same words in every place a host can put them, at level debug; none of them is in the log."""
 
     async def receive(session: Session, payload: object) -> object:
-        if payload == {"raise": SECRET}:
-            raise ValueError(SECRET)
-        if payload == {"refuse": SECRET}:
-            raise Reject(SECRET)
-        if payload == {"late": SECRET}:
+        if payload == {"raise": PRIVATE}:
+            raise ValueError(PRIVATE)
+        if payload == {"refuse": PRIVATE}:
+            raise Reject(PRIVATE)
+        if payload == {"late": PRIVATE}:
             await trio.sleep(2.0)
-        return SECRET
+        return PRIVATE
 
     async def tool(turn: Turn) -> None:
         async def fail() -> object:
-            raise RuntimeError(SECRET)
+            raise RuntimeError(PRIVATE)
 
-        await turn.tool(SECRET, fail, {"argument": SECRET}, call_id=SECRET)
-        await turn.progress("working", SECRET)
+        await turn.tool(PRIVATE, fail, {"argument": PRIVATE}, call_id=PRIVATE)
+        await turn.progress("working", PRIVATE)
 
-    words = [Say(SECRET), Think(SECRET), Do(tool), SaveState({"key": SECRET}), LateWrite(SECRET)]
+    words: Script = [Say(PRIVATE), Think(PRIVATE), Do(tool), SaveState({"key": PRIVATE}), LateWrite(PRIVATE)]
     script = ScriptedAgent(
         words,
         {
-            ("live:a", 2): [Ask(SECRET, "choice", (SECRET, "other"))],
-            ("live:a", 3): [Raise(ValueError(SECRET))],
-            ("live:a", 4): [Raise(Reject(SECRET))],
-            ("live:a", 5): [Say(SECRET), IgnoreCancel(30.0, SECRET)],
+            ("live:a", 2): [Ask(PRIVATE, "choice", (PRIVATE, "other"))],
+            ("live:a", 3): [Raise(ValueError(PRIVATE))],
+            ("live:a", 4): [Raise(Reject(PRIVATE))],
+            ("live:a", 5): [Say(PRIVATE), IgnoreCancel(30.0, PRIVATE)],
             ("live:a", 6): [Hang()],
         },
     )
     log = BytesIO()
     journal = FaultyJournal(MemoryJournal())
     async with checked_runtime(agent(script, receive=receive), store=journal, log=log) as runtime:
-        await runtime.create("live:a", history=[("system", SECRET)])
-        journal.plan("commit", Fails(ValueError(SECRET)), times=1)
-        await (await runtime.send("live:a", SECRET, sender=SECRET)).result()
-        receipt = await runtime.send("live:a", SECRET)
+        await runtime.create("live:a", history=[("system", PRIVATE)])
+        journal.plan("commit", Fails(ValueError(PRIVATE)), times=1)
+        await (await runtime.send("live:a", PRIVATE, sender=PRIVATE)).result()
+        receipt = await runtime.send("live:a", PRIVATE)
         await wait_all_tasks_blocked()
-        await runtime.answer("live:a", 2, 0, SECRET)
+        await runtime.answer("live:a", 2, 0, PRIVATE)
         await receipt.result()
         for _ in range(2):
-            await (await runtime.send("live:a", SECRET)).result()
+            await (await runtime.send("live:a", PRIVATE)).result()
         for _ in range(2):
-            receipt = await runtime.send("live:a", SECRET)
+            receipt = await runtime.send("live:a", PRIVATE)
             await wait_all_tasks_blocked()
             await receipt.cancel()
         await provoke(runtime)
@@ -221,25 +222,25 @@ async def test_no_record_holds_what_a_person_or_a_model_said(autojump_clock: Moc
     assert {"turn.ended", "turn.abandoned", "turn.late_output", "session.crashed", "store.degraded"} <= {
         record["event"] for record in records
     }
-    assert not [record for record in records if SECRET in str(record)]
+    assert not [record for record in records if PRIVATE in str(record)]
     assert all(record["event"] in RECORDS and set(record) <= KEYS for record in records)
 
 
 async def provoke(runtime: Runtime) -> None:
     """Have volatile messages fail in every way, and envelopes refused for what they carry."""
     for what in ("raise", "refuse"):
-        await runtime.tell("live:a", {what: SECRET})
+        await runtime.tell("live:a", {what: PRIVATE})
         with pytest.raises(Exception, match=r"."):
-            await runtime.ask("live:a", {what: SECRET})
+            await runtime.ask("live:a", {what: PRIVATE})
     with pytest.raises(AskTimeoutError):
-        await runtime.ask("live:a", {"late": SECRET}, timeout_s=1.0)
-    for text in (f"\ud800{SECRET}", "", 7):
+        await runtime.ask("live:a", {"late": PRIVATE}, timeout_s=1.0)
+    for text in (f"\ud800{PRIVATE}", "", 7):
         with pytest.raises(RefusedError):
             await runtime.send("live:a", text)
     with pytest.raises(RefusedError):
-        await runtime.send("live:a", SECRET, message_id=f"{SECRET}/")
+        await runtime.send("live:a", PRIVATE, message_id=f"{PRIVATE}/")
     with pytest.raises(RefusedError):
-        await runtime.tell("live:a", [SECRET, object()])
+        await runtime.tell("live:a", [PRIVATE, object()])
 
 
 async def test_an_address_of_any_kind_can_be_logged(autojump_clock: MockClock) -> None:

@@ -3,6 +3,7 @@
 import random
 import tempfile
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -190,6 +191,23 @@ async def test_a_disk_that_hangs_keeps_the_store_from_others_and_nothing_else(
         await journal.close()
     async with opened(place) as (later, _):
         assert await numbers(later, CHAT) == [1, 2, 3, 4]
+
+
+async def test_an_opening_that_is_cancelled_leaves_the_store_free(disk: FaultyDisk, tmp_path: Path) -> None:
+    """Its thread goes on and opens the store after all, for nobody: that is closed again before the caller goes on."""
+    place = FilePlace(tmp_path)
+    async with opened(place) as (journal, _):
+        await fill(journal, created())
+    disk.hangs = True
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(place.journal().open, takeover=False))
+            await trio.to_thread.run_sync(disk.hung.wait)
+            nursery.cancel_scope.cancel()
+            disk.goes_on.set()
+        async with opened(place) as (journal, said):
+            assert said.epoch == 3
+            assert await numbers(journal, CHAT) == [1]
 
 
 async def test_a_reader_sees_the_store_of_a_living_owner_and_writes_nothing(tmp_path: Path) -> None:
