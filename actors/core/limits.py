@@ -95,6 +95,7 @@ class Limits:
     # Time: an ask has a deadline (OTP's five seconds), a cancelled turn has a grace before it is abandoned.
     ask_s: float = _limit(5.0, 0.0, 86_400.0)
     cancel_grace_s: float = _limit(5.0, 0.0, 3600.0)
+    # A handler of volatile messages that runs longer is a crash of its session: while it runs, nothing else is heard.
     handler_s: float = _limit(30.0, 0.001, 86_400.0)
     turn_s: float = _limit(3600.0, 0.001, 86_400.0)
     activations_max: int = _count(50, 1, 10_000)

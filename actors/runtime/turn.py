@@ -251,12 +251,12 @@ class Turn:
         if self.draft.calls + len(calls) > self._tool_calls_max:
             message = f"a turn may make {self._tool_calls_max} tool calls"
             raise Reject(message)
-        made = []
+        checked = []
         for name, arguments, call_id in calls:
             text = arguments if isinstance(arguments, str) else _json_text(arguments, "arguments")
             self._check_size(text, "arguments")
-            number = self.draft.call(clean_text(call_id), clean_text(name), clean_text(text), self._bodies)
-            made.append(ToolCall(self, number, name))
+            checked.append((clean_text(call_id), clean_text(name), clean_text(text)))
+        made = [ToolCall(self, self.draft.call(*each, self._bodies), each[1]) for each in checked]
         await self._port.emit(self, self.take_bodies())
         return made
 
