@@ -1,6 +1,7 @@
 """The runtime as its host holds it: create, send, subscribe, cancel, stop, delete, and the counts of all of it."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import trio
 
@@ -253,7 +254,11 @@ class Runtime:
         return statistics(self._services, self._registry, sent=self._router.sent, live=self._supervisor.live)
 
     async def recover(self, unfinished: Sequence[ChatId]) -> None:
-        """Settle what an earlier life left running and go on with what it left queued, before anything is taken."""
+        """Settle what an earlier life left running and go on with what it left queued, before anything is taken.
+
+        When no session gets any further for the limit ``phase_s``, those that are left are not waited for: each takes
+        nothing before it has recovered, and goes on trying by itself.
+        """
         replies = []
         for chat_id in unfinished:
             ref = self._registry.get_or_insert(chat_id)
@@ -261,11 +266,11 @@ class Runtime:
             ref.mailbox.post_control(reply, Prepare(reply, history=False))
             self._supervisor.activate(ref)
             replies.append(reply)
-        for reply in replies:
-            try:
-                await reply.wait()
-            except (StoreError, RefusedError):
-                continue  # it is kept out and logged; the others are not its business
+        with trio.CancelScope() as scope:
+            for reply in replies:
+                scope.deadline = trio.current_time() + self._services.limits.phase_s
+                with suppress(StoreError, RefusedError):  # it is kept out and logged; the others are not its business
+                    await reply.wait()
 
     def store_changed(self, what: str) -> None:
         """Hear from the writer that the store is degraded, has recovered, or belongs to another life."""

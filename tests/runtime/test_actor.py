@@ -315,6 +315,17 @@ async def test_a_limit_reached_in_one_session_does_not_touch_another(autojump_cl
     }
 
 
+async def test_the_time_of_a_turn_begins_with_the_turn(autojump_clock: MockClock) -> None:
+    """However old its session is, and however long it waited for its place."""
+    script = ScriptedAgent([Wait(50.0), Say("ok")])
+    async with checked_runtime(script, limits=Limits(turn_s=60.0)) as runtime:
+        await runtime.create("live:a")
+        await trio.sleep(2000.0)
+        receipts = [await runtime.send("live:a", f"message {number}") for number in range(5)]
+        assert [(await receipt.result()).text for receipt in receipts] == ["ok"] * 5
+        assert trio.current_time() == pytest.approx(2250.0, abs=1.0)
+
+
 async def test_a_session_that_gets_its_first_messages_at_once_is_brought_up_once(autojump_clock: MockClock) -> None:
     """Concurrent first messages share one activation and keep their order."""
     store = MemoryStore()

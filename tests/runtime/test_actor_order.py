@@ -46,7 +46,7 @@ def test_a_question_of_a_later_attempt_has_another_number() -> None:
     """A late answer to a question of an interrupted attempt cannot be taken for one to the next attempt."""
     policy = Policy(Limits())
     state = SessionState(ChatId(CHAT))
-    numbers = []
+    numbers: list[int] = []
 
     def take(command: Create | Accept | Begin | Ask | Recover) -> None:
         nonlocal state

@@ -25,6 +25,7 @@ from actors.testing import (
     Call,
     Do,
     Fails,
+    Fault,
     FaultyJournal,
     Hang,
     Hangs,
@@ -229,6 +230,33 @@ async def test_a_session_that_cannot_be_read_is_kept_out_and_stops_no_other(auto
     corrupt = [record for record in records_of(log) if record["event"] == "session.corrupt"]
     assert [record["chat_id"] for record in corrupt] == ["live:b"]
     assert ends_in(await events_in(store, ChatId("live:b")))[0] == (1, 1, "interrupted", "process_ended")
+
+
+@pytest.mark.parametrize("fault", [Hangs(), Fails()])
+@pytest.mark.parametrize("operation", ["load", "messages", "commit"])
+async def test_a_session_that_gets_no_further_does_not_keep_the_runtime_from_opening(
+    operation: str, fault: Fault, autojump_clock: MockClock
+) -> None:
+    """The others are settled first; it takes nothing before it has recovered, and does so when the disk is back."""
+    store = MemoryStore()
+    await kill(store, ScriptedAgent([Say("half"), Hang()]), [CHAT, ChatId("live:b")], messages=2)
+    journal = FaultyJournal(MemoryJournal(store))
+    journal.plan(operation, fault, chat_id=CHAT)  # type: ignore[arg-type]  # one of the operations
+    began_s = trio.current_time()
+    async with checked_runtime(store=journal) as runtime:
+        assert trio.current_time() - began_s < 30.0
+        async with trio.open_nursery() as nursery:
+
+            async def send(chat_id: str) -> None:
+                assert (await (await runtime.send(chat_id, "hello")).result()).ok
+
+            nursery.start_soon(send, CHAT)
+            if operation != "commit":
+                await send("live:b")
+            assert runtime.inspect(CHAT).phase in {"activating", "restarting"}
+            journal.heal()
+        assert runtime.statistics().turns == {"interrupted": 2, "completed": 4}
+    assert ends_in(await events_in(store))[0] == (1, 1, "interrupted", "process_ended")
 
 
 @pytest.mark.parametrize("operation", ["load", "messages", "events", "find"])

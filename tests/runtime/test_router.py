@@ -7,7 +7,7 @@ from io import BytesIO
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from actors import (
     ActorsError,
@@ -326,6 +326,38 @@ async def test_a_message_to_a_runtime_that_is_stopping_is_refused(autojump_clock
             UnavailableError,
             lambda _, way=way: way("live:a", "too late"),  # type: ignore[misc]  # as above
         )
+
+
+async def test_a_message_that_finds_no_room_is_refused_or_waits_as_its_sender_says(
+    autojump_clock: MockClock,
+) -> None:
+    """Full in messages, full in bytes, and full in the memory of all sessions together."""
+    log = BytesIO()
+
+    async def stuck(session: Session, payload: object) -> None:
+        await trio.sleep(5.0)
+
+    limits = Limits(mailbox_messages_max=2, mailbox_bytes_max=700_000, memory_bytes_max=1_048_576)
+    async with checked_runtime(agent(ScriptedAgent(), receive=stuck), limits=limits, log=log) as runtime:
+        for chat_id in ("live:a", "live:b", "live:c"):
+            await runtime.create(chat_id)
+            await runtime.tell(chat_id, "keeps the handler busy")
+        await wait_all_tasks_blocked()
+        for _ in range(2):
+            await runtime.tell("live:a", "small")
+
+        def reject(chat_id: str) -> Act:
+            return lambda it: it.send(chat_id, "x" * 400_000, overflow="reject")
+
+        await expect_drop(runtime, DropReason.MAILBOX_FULL, OverloadedError, reject("live:a"))
+        for chat_id in ("live:b", "live:c"):
+            await runtime.tell(chat_id, "x" * 400_000)
+        await expect_drop(runtime, DropReason.MAILBOX_FULL, OverloadedError, reject("live:b"))
+        await expect_drop(
+            runtime, DropReason.MEMORY_FULL, OverloadedError, lambda it: it.send("live:c", "x" * 290_000)
+        )
+        assert (await (await runtime.send("live:a", "x" * 200_000)).result()).ok, "whoever waits is let in"
+    assert drops_in(log) == ["mailbox_full", "mailbox_full", "memory_full"]
 
 
 async def test_volatile_messages_need_a_handler_and_do_not_disturb_the_sums(autojump_clock: MockClock) -> None:

@@ -32,6 +32,11 @@ async def tool() -> str:
     return "found"
 
 
+async def set_large_state(turn: Turn) -> None:
+    """Assign a state that is larger than a message of a thousand bytes may be."""
+    turn.state = "x" * 1001
+
+
 USES: dict[str, Use] = {
     "write": lambda turn: turn.write("late"),
     "think": lambda turn: turn.think("late"),
@@ -235,7 +240,7 @@ async def test_a_state_that_json_cannot_hold_is_refused_where_it_is_assigned(
         lambda turn: turn.write("x" * 1001),
         lambda turn: turn.call("tool", "x" * 1001),
         lambda turn: turn.ask("x" * 1001),
-        lambda turn: set_large_state(turn),
+        set_large_state,
     ],
     ids=["a piece of text", "arguments", "a question", "a state"],
 )
@@ -245,11 +250,6 @@ async def test_nothing_larger_than_one_message_may_be_is_taken_in_one_piece(
     """The agent is told the limit by name."""
     status, error, _ = await answer_with(use, Limits(message_bytes_max=1000))
     assert (status, error) == ("failed", "ConfigurationError")
-
-
-async def set_large_state(turn: Turn) -> None:
-    """Assign a state that is larger than a message."""
-    turn.state = "x" * 1001
 
 
 async def test_the_facts_of_a_turn_are_those_of_its_message(autojump_clock: MockClock) -> None:
