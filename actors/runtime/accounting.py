@@ -4,6 +4,7 @@ from collections import Counter, deque
 
 import attrs
 
+from actors.core.events import Event
 from actors.core.ids import DropReason
 from actors.ports import Clock
 from actors.runtime.recorder import Recorder
@@ -58,6 +59,21 @@ class Accounts:
         self.dead_letters: deque[DeadLetter] = deque(maxlen=dead_letters_max)
         self._recorder = recorder
         self._clock = clock
+
+    def wrote(self, events: tuple[Event, ...]) -> None:
+        """Account for events that are on disk: a count, and at level debug a record each."""
+        self.counts.events += len(events)
+        if self._recorder.debugging:
+            for event in events:
+                self._recorder.record(
+                    "debug",
+                    "journal.event",
+                    chat_id=event.chat_id,
+                    epoch=event.epoch,
+                    seq=event.seq,
+                    turn=getattr(event.body, "turn", 0),
+                    kind=event.body.__struct_config__.tag,
+                )
 
     def drop(self, chat_id: object, reason: DropReason, kind: str, size_bytes: int = 0) -> None:
         """Account for an envelope that was refused: one count, one record (at a limited rate), one dead letter."""

@@ -417,7 +417,7 @@ class Actor:
         """Take over what is on disk: publish it, count it, log it."""
         recorder = self._services.recorder
         counts = self._services.accounts.counts
-        counts.events += len(events)
+        self._services.accounts.wrote(events)
         for box in self._ref.committed(events, state):
             self._outlet.lagged(box)
         for event in events:
@@ -435,17 +435,6 @@ class Actor:
                 counts.tool_calls += 1
             elif kind is AttemptInterrupted:
                 counts.turns["retried"] += 1
-        if recorder.debugging:
-            for event in events:
-                recorder.record(
-                    "debug",
-                    "journal.event",
-                    chat_id=event.chat_id,
-                    epoch=event.epoch,
-                    seq=event.seq,
-                    turn=getattr(event.body, "turn", 0),
-                    kind=event.body.__struct_config__.tag,
-                )
 
     def _record_end(self, event: Event, body: TurnEnded) -> None:
         """Log the end of a turn; the text of a rejection is the agent's and is left out."""

@@ -365,7 +365,7 @@ class Runtime:
                 ref.committed(events, fold(state, decision.bodies))
                 self._registry.known.add(chat_id)
                 services.accounts.counts.created += 1
-                services.accounts.counts.events += len(events)
+                services.accounts.wrote(events)
             reply.set(result)
 
         services.committer.submit(Append(chat_id, 0, events), 64, done)

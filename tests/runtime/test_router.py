@@ -353,9 +353,7 @@ async def test_a_message_that_finds_no_room_is_refused_or_waits_as_its_sender_sa
         for chat_id in ("live:b", "live:c"):
             await runtime.tell(chat_id, "x" * 400_000)
         await expect_drop(runtime, DropReason.MAILBOX_FULL, OverloadedError, reject("live:b"))
-        await expect_drop(
-            runtime, DropReason.MEMORY_FULL, OverloadedError, lambda it: it.send("live:c", "x" * 290_000)
-        )
+        await expect_drop(runtime, DropReason.MEMORY_FULL, OverloadedError, lambda it: it.send("live:c", "x" * 290_000))
         assert (await (await runtime.send("live:a", "x" * 200_000)).result()).ok, "whoever waits is let in"
     assert drops_in(log) == ["mailbox_full", "mailbox_full", "memory_full"]
 
