@@ -56,7 +56,7 @@ async def open_runtime(  # noqa: PLR0913 - options, all named by the caller
     if collector_threshold is not None and (type(collector_threshold) is not int or collector_threshold < 0):
         message = f"collector_threshold is {collector_threshold!r}"
         raise ConfigurationError(message, hint="give a whole number from 0 (0 switches the collector off), or None")
-    if log_level not in {"debug", "info", "warning", "error"}:
+    if log_level not in ("debug", "info", "warning", "error"):
         message = f"log_level is {log_level!r}"
         raise ConfigurationError(message, hint="give debug, info, warning or error")
     _check_given(agent)

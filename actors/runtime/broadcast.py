@@ -124,10 +124,10 @@ class Outbox:
         """Read a segment from a mark to where it has come; the next piece will leave a new mark."""
         segment = mark.segment
         text = "".join(segment.pieces[mark.pieces : mark.end])
-        if mark.end is None:  # nothing follows it, so it was not counted, and the next piece must leave another
-            broadcast.hungry.append(self)
-        else:
+        if mark.end is not None:
             self._bytes -= len(text)
+        elif not self.closed:  # nothing follows it, so it was not counted, and the next piece must leave another
+            broadcast.hungry.append(self)
         turn, attempt, message, part = segment.key
         return TextSignal(self._chat_id, turn, attempt, message, part, segment.kind, mark.offset, text)
 
@@ -177,7 +177,8 @@ class Broadcast:
         self.hungry.append(outbox)
 
     def detach(self, outbox: Outbox) -> None:
-        """Forget a subscriber; one that is not there is left alone."""
+        """Forget a subscriber, for good; one that is not there is left alone."""
+        outbox.closed = True
         if outbox in self._outboxes:
             self._outboxes.remove(outbox)
         self.hungry = [box for box in self.hungry if box is not outbox]

@@ -362,3 +362,14 @@ async def test_waiting_can_be_cancelled_and_begun_again(autojump_clock: MockCloc
     with trio.fail_after(1.0):
         await box.wait()
     assert told(drain(box, broadcast)) == [1]
+
+
+def test_a_subscriber_that_was_detached_gets_nothing_more_though_it_reads_on() -> None:
+    """What it had is still there to be read; reading it does not sign it up again."""
+    broadcast, segment = Broadcast(), segment_at()
+    box = subscriber(broadcast)
+    say(broadcast, segment, "x")
+    broadcast.detach(box)
+    assert told(drain(box, broadcast)) == [(0, "x")]
+    say(broadcast, segment, "y")
+    assert told(drain(box, broadcast)) == []
