@@ -6,12 +6,13 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors import Limits, RefusedError, Runtime, TextAppended, TurnEnded, agent
+from actors import Limits, Receipt, RefusedError, Runtime, TextAppended, Turn, TurnEnded, TurnOverError, agent
 from actors.core.ids import ChatId
 from actors.store.memory import MemoryJournal, MemoryStore
 from actors.testing import (
     Ask,
     Call,
+    Do,
     FaultyJournal,
     Hang,
     Hangs,
@@ -252,6 +253,74 @@ async def test_a_turn_is_cancelled_while_its_start_is_being_written(autojump_clo
             journal.heal()
         assert (await second.result()).status == "cancelled"
         assert trio.current_time() < 1.0
+
+
+async def test_a_stop_that_comes_while_a_start_is_being_written_is_heard(autojump_clock: MockClock) -> None:
+    """The turn is interrupted as soon as it has begun; nobody waits for its end."""
+    journal = FaultyJournal(MemoryJournal())
+    async with checked_runtime(ScriptedAgent([Wait(50.0)]), store=journal) as runtime:
+        await runtime.create(CHAT)
+        journal.plan("commit", Hangs(), times=1)
+        receipts = list[Receipt]()
+
+        async def send() -> None:
+            receipts.append(await runtime.send(CHAT, "hello"))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send)
+            await wait_all_tasks_blocked()
+            nursery.start_soon(runtime.stop, CHAT)
+            await wait_all_tasks_blocked()
+            journal.heal()
+        assert trio.current_time() < 1.0
+        result = await receipts[0].result()
+        assert (result.status, result.reason) == ("interrupted", "stopped")
+
+
+async def test_an_agent_that_shields_its_question_is_told_when_its_turn_is_over(autojump_clock: MockClock) -> None:
+    """Given up after the grace, it does not wait for an answer that cannot come any more."""
+    told = list[str]()
+
+    async def ask(turn: Turn) -> None:
+        with trio.CancelScope(shield=True):
+            try:
+                await turn.ask("anybody?")
+            except TurnOverError:
+                told.append("over")
+
+    async with checked_runtime(ScriptedAgent([Do(ask)])) as runtime:
+        await runtime.create(CHAT)
+        receipt = await runtime.send(CHAT, "hello")
+        await trio.sleep(1.0)
+        assert (await receipt.cancel()).status == "cancelled"
+        await settle(runtime)
+    assert told == ["over"]
+
+
+async def test_an_agent_that_shields_a_write_is_told_when_its_session_is_killed(autojump_clock: MockClock) -> None:
+    """Its words were waiting for a disk that hangs; nobody will write them, and it is not left waiting."""
+    journal = FaultyJournal(MemoryJournal())
+    told = list[str]()
+
+    async def call(turn: Turn) -> None:
+        await turn.write("said")
+        await trio.sleep(1.0)
+        with trio.CancelScope(shield=True):
+            try:
+                await turn.call("tool")
+            except TurnOverError:
+                told.append("over")
+
+    async with checked_runtime(ScriptedAgent([Do(call)]), store=journal) as runtime:
+        await runtime.create(CHAT)
+        await runtime.send(CHAT, "hello")
+        journal.plan("commit", Hangs())
+        await trio.sleep(2.0)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(runtime.stop, CHAT)
+            await trio.sleep(30.0)
+            journal.heal()
+    assert told == ["over"]
 
 
 async def test_cancelling_does_not_wait_behind_a_full_mailbox(autojump_clock: MockClock) -> None:

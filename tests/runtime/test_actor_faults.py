@@ -52,15 +52,15 @@ RAISED: dict[str, Script] = {
 ENDED: dict[str, tuple[Script, str]] = {
     "returns a text": ([Say("one "), Return("two")], "completed"),
     "says nothing": ([], "completed"),
-    "refuses": ([Raise(Reject("no"))], "failed"),
+    "refuses": ([Raise(Reject("no"))], "failed rejected"),
     "ends a call twice": ([Call("tool", times=2)], "completed"),
     "leaves a call open": ([Call("tool", result=None)], "completed"),
     "keeps its turn": ([LateWrite("late")], "completed"),
-    "hangs past its limit": ([Say("half"), Hang()], "failed"),
-    "swallows its cancellation": ([IgnoreCancel(text="more")], "failed"),
-    "shields itself for a while": ([Shield(61.0)], "failed"),
-    "stays longer than its grace": ([Say("half"), Shield(120.0), Say("late")], "failed"),
-    "produces after its turn was given up": ([IgnoreCancel(seconds=30.0, text="late")], "failed"),
+    "hangs past its limit": ([Say("half"), Hang()], "failed deadline"),
+    "swallows its cancellation": ([IgnoreCancel(text="more")], "failed deadline"),
+    "shields itself for a while": ([Shield(61.0)], "failed deadline"),
+    "stays longer than its grace": ([Say("half"), Shield(120.0), Say("late")], "failed deadline"),
+    "produces after its turn was given up": ([IgnoreCancel(seconds=30.0, text="late")], "failed deadline"),
 }
 """What else an agent may do to its turn of at most sixty seconds, and how the turn ends."""
 
@@ -75,7 +75,8 @@ async def hold_conversations(agent: ScriptedAgent, chats: Sequence[str]) -> tupl
         async def converse(chat_id: str) -> None:
             for number in (1, 2, 3):
                 receipt = await runtime.send(chat_id, f"{number} of {chat_id}", message_id=f"message.{number}")
-                statuses[chat_id, number] = (await receipt.result()).status
+                result = await receipt.result()
+                statuses[chat_id, number] = f"{result.status} {result.reason}".strip()
 
         for chat_id in chats:
             await runtime.create(chat_id)
@@ -102,7 +103,7 @@ async def test_whatever_an_agent_raises_ends_its_turn_and_touches_no_other_sessi
     sick = ScriptedAgent(scripts={**bystander(), (SICK, 2): RAISED[kind]})
     expected, _ = await hold_conversations(well, chats)
     stored, statuses = await hold_conversations(sick, chats)
-    assert statuses == dict.fromkeys(chats, "completed") | {SICK: "failed"}
+    assert statuses == dict.fromkeys(chats, "completed") | {SICK: "failed crashed"}
     assert {chat_id: stored[chat_id] for chat_id in BYSTANDERS} == {
         chat_id: expected[chat_id] for chat_id in BYSTANDERS
     }

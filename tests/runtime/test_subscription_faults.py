@@ -1,11 +1,13 @@
 """A viewer that is too slow, finds rows gone, or outlives its session is told, and can go on where it stood."""
 
+from collections.abc import Sequence
 from functools import partial
 from io import BytesIO
 
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
+from typing_extensions import override
 
 from actors import (
     Event,
@@ -14,9 +16,12 @@ from actors import (
     Limits,
     Runtime,
     SessionReady,
+    TurnEnded,
     UnavailableError,
 )
 from actors.core.ids import ChatId
+from actors.core.stream import Item
+from actors.ports import Entry, Outcome
 from actors.store.memory import MemoryJournal
 from actors.testing import (
     Alters,
@@ -154,6 +159,32 @@ async def test_a_gap_at_the_end_does_not_swallow_what_is_published_meanwhile(aut
             gap = await anext(stream)
             assert gap == Gap(CHAT, 0, head)
             assert seqs_of([await anext(stream)]) == [head + 1]
+
+
+class SlowToAnswer(FaultyJournal):
+    """Has written everything a second before it says so."""
+
+    @override
+    async def commit(self, entries: Sequence[Entry]) -> Sequence[Outcome]:
+        outcomes = await super().commit(entries)
+        await trio.sleep(1.0)
+        return outcomes
+
+
+async def test_what_is_on_disk_and_not_published_yet_is_seen_once(autojump_clock: MockClock) -> None:
+    """A viewer that catches up in that moment gets it when everybody does, not before and not twice."""
+    async with checked_runtime(store=SlowToAnswer(MemoryJournal())) as runtime:
+        await runtime.create(CHAT)
+        published = runtime.inspect(CHAT).seq
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(runtime.send, CHAT, "hello")
+            await trio.sleep(0.5)
+            async with runtime.subscribe(CHAT, after=0) as stream:
+                items: list[Item] = [await anext(stream) for _ in range(published)]
+                assert runtime.inspect(CHAT).seq == published, "nothing was published yet"
+                while not (isinstance(items[-1], Event) and isinstance(items[-1].body, TurnEnded)):
+                    items.append(await anext(stream))
+        assert seqs_of(items) == list(range(1, runtime.inspect(CHAT).seq + 1))
 
 
 async def test_a_viewer_is_told_when_the_journal_cannot_be_read_and_may_come_again(autojump_clock: MockClock) -> None:
