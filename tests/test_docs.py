@@ -37,7 +37,11 @@ DOCS = ROOT / "docs"
 REFERENCE = DOCS / "reference"
 PAGES = [ROOT / "README.md", *sorted(path for path in DOCS.rglob("*.md") if path.parent.name != "changes")]
 
-GENERATED = {"docs/reference/lifecycle.md": "scripts/diagrams.py", "docs/reference/figures.md": "scripts/bench.py"}
+GENERATED = {
+    "docs/reference/figures.md": "scripts/bench.py",
+    "docs/reference/lifecycle.md": "scripts/diagrams.py",
+    "docs/reference/rules.md": "scripts/rules.py",
+}
 """Pages that a script writes, and may not have written yet."""
 
 NOT_FOR_HOSTS = {

@@ -36,7 +36,7 @@ def python_files(*folders: str) -> list[Path]:
 
 def text_files() -> Iterator[tuple[str, str]]:
     """Give the name and text of every file of the project that is text."""
-    kept = [path for path in ROOT.iterdir() if path.is_file()]
+    kept = [path for path in ROOT.iterdir() if path.is_file() and path.name != ".git"]  # a file in a second worktree
     for folder in ("actors", "tests", "scripts", "docs", ".ci"):
         kept += [path for path in (ROOT / folder).rglob("*") if path.is_file()]
     for path in sorted(kept):
