@@ -10,7 +10,7 @@ import attrs
 
 from actors.core.events import Event
 from actors.core.ids import ChatId
-from actors.core.session import SessionState
+from actors.core.state import SessionState
 from actors.core.transcript import Message
 
 T = TypeVar("T")

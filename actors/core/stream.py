@@ -10,7 +10,7 @@ import msgspec
 
 from actors.core.events import Event
 from actors.core.ids import ChatId
-from actors.core.session import OpenPrompt
+from actors.core.state import OpenPrompt
 from actors.core.transcript import Message
 
 

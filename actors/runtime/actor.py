@@ -16,7 +16,7 @@ from actors.core.commands import Accept, Ask, Begin, Cancel, Finish, Recover
 from actors.core.effects import StartTurn, WakePrompt
 from actors.core.events import AttemptInterrupted, Event, TextAppended, ToolCalled, TurnEnded
 from actors.core.lifecycle import PartStatus, TurnStatus
-from actors.core.session import SessionState
+from actors.core.state import SessionState
 from actors.core.transcript import Transcript
 from actors.errors import ActorsError, StoreError, TurnOverError
 from actors.ports import Append, Committed

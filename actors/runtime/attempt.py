@@ -6,12 +6,12 @@ import trio
 from typing_extensions import override
 
 from actors.core.commands import Ask, Emit
+from actors.core.decision import Policy
 from actors.core.draft import Segment
 from actors.core.effects import Refusal
 from actors.core.envelope import clean_text
 from actors.core.events import EventBody
 from actors.core.lifecycle import TurnStatus
-from actors.core.session import Policy
 from actors.core.stream import ProgressSignal
 from actors.core.transcript import History
 from actors.errors import Reject, TurnOverError

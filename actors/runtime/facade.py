@@ -6,11 +6,13 @@ from contextlib import suppress
 import trio
 
 from actors.core.commands import Answer, Create, Seed
+from actors.core.decision import Decision
 from actors.core.envelope import Origin, check_text
 from actors.core.events import Event, SeedPart
 from actors.core.ids import MESSAGE_ID_CHARACTERS_MAX, ChatId, DropReason, parse_chat_id
 from actors.core.lifecycle import SessionPhase
-from actors.core.session import Decision, SessionState, decide, fold
+from actors.core.session import decide
+from actors.core.state import SessionState, fold
 from actors.core.stream import ProgressSignal
 from actors.core.transcript import Transcript
 from actors.errors import RefusedError, StoreError

@@ -1,9 +1,11 @@
 """Commands of one session decided one after the other, to be written together."""
 
 from actors.core.commands import Command
+from actors.core.decision import Decision, Policy
 from actors.core.effects import Effect, Refusal
 from actors.core.events import EventBody
-from actors.core.session import Decision, Policy, SessionState, decide, fold
+from actors.core.session import decide
+from actors.core.state import SessionState, fold
 from actors.runtime.mailbox import Reply
 
 

@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 
 import trio
 
+from actors.core.decision import Policy
 from actors.core.limits import Limits
-from actors.core.session import Policy
 from actors.ports import Clock, Journal
 from actors.runtime.accounting import Accounts
 from actors.runtime.agent import Agent

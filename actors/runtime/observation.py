@@ -3,7 +3,7 @@
 import attrs
 
 from actors.core.limits import Limits
-from actors.core.session import SessionState
+from actors.core.state import SessionState
 from actors.runtime.ref import Ref
 from actors.runtime.registry import Letters, Registry
 from actors.runtime.services import Services

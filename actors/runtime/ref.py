@@ -15,7 +15,7 @@ from actors.core.events import Event, TextAppended, TurnEnded
 from actors.core.ids import ChatId
 from actors.core.lifecycle import SessionPhase, next_phase
 from actors.core.limits import Limits
-from actors.core.session import SessionState
+from actors.core.state import SessionState
 from actors.core.transcript import Transcript
 from actors.runtime.broadcast import Broadcast, Outbox
 from actors.runtime.mailbox import Budget, Mailbox, Reply

@@ -19,7 +19,7 @@ from actors.core.envelope import clean_text
 from actors.core.events import EventBody, TextAppended
 from actors.core.lifecycle import PartStatus, ToolStatus
 from actors.core.limits import Limits
-from actors.core.session import SessionState
+from actors.core.state import SessionState
 from actors.core.transcript import History, Message
 from actors.errors import ConfigurationError, Reject, TurnOverError
 from actors.ports import Clock

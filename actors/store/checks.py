@@ -18,7 +18,7 @@ from actors.core.codec import decode_body
 from actors.core.events import AttemptInterrupted, Event, MessageAccepted, TurnEnded, TurnStarted
 from actors.core.ids import ChatId
 from actors.core.lifecycle import TurnStatus
-from actors.core.session import SessionState, evolve
+from actors.core.state import SessionState, evolve
 from actors.core.transcript import Message, Transcript
 from actors.errors import ActorsError, StoreError
 from actors.store.schema import MIGRATIONS, schema_version

@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from actors.core.events import Event
 from actors.core.ids import ChatId
-from actors.core.session import SessionState
+from actors.core.state import SessionState
 from actors.errors import StoreUnavailableError
 from actors.ports import Entry, Found, Journal, Opened, Outcome, Page
 

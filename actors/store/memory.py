@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from actors.core.events import Event, MessageAccepted, TurnEnded
 from actors.core.ids import ChatId
-from actors.core.session import SessionState, evolve
+from actors.core.state import SessionState, evolve
 from actors.core.transcript import Transcript
 from actors.errors import StoreCorruptError, StoreFencedError, StoreInUseError, StoreUnavailableError
 from actors.ports import Append, Committed, Conflict, Entry, Found, Journal, Opened, Outcome, Page

@@ -13,7 +13,7 @@ from actors.core.codec import decode_body
 from actors.core.events import Event, EventBody, MessageAccepted, PromptOpened
 from actors.core.ids import ChatId
 from actors.core.lifecycle import TurnStatus
-from actors.core.session import OpenCall, OpenPart, OpenPrompt, QueuedTurn, RunningTurn, SessionState
+from actors.core.state import OpenCall, OpenPart, OpenPrompt, QueuedTurn, RunningTurn, SessionState
 from actors.core.transcript import Message, Transcript
 from actors.errors import StoreCorruptError
 from actors.ports import Found, Opened, Page

@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from actors.core.events import Event
 from actors.core.ids import ChatId
-from actors.core.session import SessionState
+from actors.core.state import SessionState
 from actors.errors import StoreCorruptError, StoreError, StoreFencedError, StoreSchemaError, StoreUnavailableError
 from actors.ports import Append, Committed, Conflict, Entry, Erase, Found, Journal, Offload, Opened, Outcome, Page
 from actors.store import queries

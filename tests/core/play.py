@@ -12,13 +12,15 @@ from hypothesis import strategies as st
 from typing_extensions import override
 
 from actors.core.commands import Accept, Answer, Ask, Begin, Cancel, Command, Create, Emit, Finish, Recover
+from actors.core.decision import Decision, Policy
 from actors.core.draft import Draft, TextKey
 from actors.core.effects import Refusal, StartTurn
 from actors.core.events import Event, EventBody
 from actors.core.ids import ChatId
 from actors.core.lifecycle import PartStatus, ToolStatus, TurnStatus
 from actors.core.limits import Limits
-from actors.core.session import Decision, Policy, SessionState, decide, evolve
+from actors.core.session import decide
+from actors.core.state import SessionState, evolve
 from actors.core.transcript import Transcript
 
 CHAT: ChatId = ChatId("live:42")

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 
 from actors.core.commands import Finish
+from actors.core.decision import Decision
 from actors.core.draft import Draft, TextKey
 from actors.core.events import EventBody, TextAppended, ToolCalled, ToolEnded
 from actors.core.lifecycle import PartStatus, ToolStatus, TurnStatus
-from actors.core.session import Decision
 from actors.core.transcript import Message, Part, made_message_id
 from tests.core.play import Call, Checkpoint, End, Play, Return, Say, Send, plays, speeches
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 
+from actors.core.decision import Decision
 from actors.core.events import (
     MessageAccepted,
     PromptAnswered,
@@ -34,7 +35,7 @@ from actors.core.lifecycle import (
     TurnStatus,
     next_phase,
 )
-from actors.core.session import Decision, SessionState
+from actors.core.state import SessionState
 from tests.core.play import (
     Call,
     Checkpoint,

@@ -6,18 +6,16 @@ import pytest
 from actors.core.commands import (
     SEALED_CONTENT,
     Accept,
-    Answer,
-    Ask,
     Begin,
     Cancel,
     Command,
     Create,
-    Emit,
     Finish,
     Recover,
     Seed,
 )
-from actors.core.effects import Refusal, StartTurn, WakePrompt
+from actors.core.decision import Decision, Policy
+from actors.core.effects import Refusal, StartTurn
 from actors.core.events import (
     AttemptInterrupted,
     EventBody,
@@ -38,19 +36,8 @@ from actors.core.events import (
 from actors.core.ids import DropReason
 from actors.core.lifecycle import PartStatus, ToolStatus, TurnStatus
 from actors.core.limits import Limits
-from actors.core.session import (
-    Decision,
-    OpenCall,
-    OpenPart,
-    OpenPrompt,
-    Policy,
-    QueuedTurn,
-    RunningTurn,
-    SessionState,
-    decide,
-    evolve,
-    fold,
-)
+from actors.core.session import decide
+from actors.core.state import OpenCall, OpenPrompt, QueuedTurn, RunningTurn, SessionState, evolve, fold
 from tests.core.play import CHAT, START_S, Call, Checkpoint, Die, End, Pass, Play, Say, Send, Start
 
 POLICY = Policy(Limits())
@@ -76,13 +63,6 @@ def texts(*pieces: str, status: PartStatus = STREAMING) -> tuple[EventBody, ...]
     )
 
 
-def test_a_session_begins_with_nothing() -> None:
-    """Before its first event it has no number, no turn and no state."""
-    state = SessionState(CHAT)
-    assert (state.seq, state.turns, state.running, state.queue, state.saved) == (0, 0, None, (), None)
-    assert (state.status, state.open_turns) == ("idle", ())
-
-
 def test_seeds_are_added_in_their_order_at_creation() -> None:
     """A history to start from is written with the creation, so that neither exists without the other."""
     parts = (SeedPart("text", "Be brief."),)
@@ -103,13 +83,6 @@ def test_an_accepted_message_keeps_everything_it_came_with() -> None:
     queued = QueuedTurn(1, "m1", "hello", "ann", NOW_S + 5, attempts=0, seq=2)
     assert state == SessionState(CHAT, seq=3, turns=1, running=RunningTurn(queued, 1))
     assert state.open_turns == (queued,)
-
-
-def test_turns_that_are_open_are_listed_with_the_running_one_first() -> None:
-    """What a snapshot, a shutdown and a load all ask for."""
-    play = Play().play([Send(), Send(), Send()])
-    assert [queued.turn for queued in play.state.open_turns] == [1, 2, 3]
-    assert [queued.seq for queued in play.state.open_turns] == [2, 4, 5]
 
 
 @pytest.mark.parametrize(("deadline_s", "accepted"), [(NOW_S + 0.001, True), (NOW_S, False), (NOW_S - 1, False)])
@@ -147,28 +120,6 @@ def test_beginning_with_nothing_but_expired_turns_leaves_nothing() -> None:
     decision = decided(attrs.evolve(IDLE, turns=2, queue=queue), Begin())
     assert decision.bodies == tuple(TurnEnded(turn, 0, TurnStatus.EXPIRED, "deadline") for turn in (1, 2))
     assert decision.effects == ()
-
-
-def test_a_part_grows_until_it_is_closed() -> None:
-    """The state knows the part that is open and how far it is on disk; a closed one is forgotten."""
-    state = fold(RUNNING, texts("Où ", "🦌"))
-    assert state.running is not None
-    assert state.running.part == OpenPart(0, 0, "text", 4)
-    closed = evolve(state, TextAppended(1, 1, 0, 0, "text", 4, "?", COMPLETE))
-    assert closed.running is not None
-    assert (closed.running.part, closed.running.messages) == (None, 1)
-
-
-def test_the_state_does_not_grow_with_what_was_said() -> None:
-    """A thousand pieces of text and a thousand calls with their results leave the state as small as one of each."""
-    state = fold(RUNNING, texts(*("word " for _ in range(1000))))
-    for n in range(1000):
-        state = evolve(state, ToolCalled(1, 1, 2 * n + 1, 0, n, "a", "find", "{}"))
-        state = evolve(state, ToolEnded(1, 1, 2 * n + 2, n, ToolStatus.OK, "found"))
-    assert state.running is not None
-    assert attrs.evolve(state.running, part=None) == RunningTurn(
-        state.running.queued, 1, messages=2001, calls_total=1000
-    )
 
 
 def test_a_turn_waits_while_a_call_or_a_prompt_is_open() -> None:
@@ -255,59 +206,6 @@ def test_an_interrupted_turn_says_why_it_is_not_tried_again(reason: str, *, retr
     assert decided(RUNNING, Recover(retry, 1)).bodies == (TurnEnded(1, 1, TurnStatus.INTERRUPTED, reason),)
 
 
-def test_a_prompt_is_numbered_after_those_before_it() -> None:
-    """The core gives the number, since the shell may be behind; what was said before comes first."""
-    state = RUNNING
-    for number, question in enumerate(("Why?", "Where?")):
-        decision = decided(state, Ask(1, 1, "text", question, (), texts("Hm") if number else ()))
-        assert decision.bodies[-1] == PromptOpened(1, 1, number, "text", question)
-        state = fold(state, decision.bodies)
-    assert state.running is not None
-    assert (state.running.prompts_total, len(state.running.prompts)) == (2, 2)
-
-
-@pytest.mark.parametrize("kind", ["permission", "choice", "text"])
-def test_every_kind_of_prompt_can_be_asked(kind: str) -> None:
-    """And keeps its kind and its choices."""
-    opened = decided(RUNNING, Ask(1, 1, kind, "Which?", ("a", "b"), ())).bodies[0]
-    assert isinstance(opened, PromptOpened)
-    assert (opened.type, opened.choices) == (kind, ("a", "b"))
-
-
-def test_a_kind_of_prompt_that_does_not_exist_is_a_bug_of_the_shell() -> None:
-    """The shell has checked it, so the core asserts."""
-    with pytest.raises(AssertionError, match="kind of a prompt"):
-        decide(RUNNING, Ask(1, 1, "riddle", "Which?", (), ()), POLICY, NOW_S)
-
-
-def test_the_first_answer_wins_and_a_second_finds_nothing_open() -> None:
-    """An answer is written and handed on once."""
-    state = evolve(RUNNING, PromptOpened(1, 1, 0, "text", "Why?"))
-    decision = decided(state, Answer(1, 0, "because"))
-    assert decision == Decision((PromptAnswered(1, 0, "because"),), (WakePrompt(1, 0, "because"),))
-    again = decide(fold(state, decision.bodies), Answer(1, 0, "or not"), POLICY, NOW_S)
-    assert again == Refusal(DropReason.NOT_RUNNING, "prompt 1/0 is not open")
-
-
-@pytest.mark.parametrize(("answer", "taken"), [("yes", True), ("no", True), ("perhaps", False), ("", False)])
-def test_an_answer_must_be_one_of_the_choices_where_there_are_some(answer: str, *, taken: bool) -> None:
-    """The refusal does not repeat what a person wrote."""
-    state = evolve(RUNNING, PromptOpened(1, 1, 0, "choice", "Which?", ("yes", "no")))
-    outcome = decide(state, Answer(1, 0, answer), POLICY, NOW_S)
-    if taken:
-        assert isinstance(outcome, Decision)
-    else:
-        assert outcome == Refusal(DropReason.INVALID_PAYLOAD, "the answer must be one of 2 choices")
-
-
-def test_only_what_the_running_attempt_says_is_written() -> None:
-    """An older attempt of the same turn is as late as an older turn, and the refusal names both."""
-    play = Play().play([Send(), Die(retry=True), Start()])
-    late = Emit(1, 1, texts("from the past"))
-    assert decide(play.state, late, POLICY, NOW_S) == Refusal(DropReason.NOT_RUNNING, "turn 1 attempt 1 is not running")
-    assert decided(play.state, attrs.evolve(late, attempt=2)) == Decision(late.bodies)
-
-
 def test_cancelling_a_queued_turn_leaves_the_others_in_their_order() -> None:
     """Only the one that is named goes."""
     play = Play().play([Send(), Send(), Send(), Send()])
@@ -315,21 +213,6 @@ def test_cancelling_a_queued_turn_leaves_the_others_in_their_order() -> None:
     state = evolve(play.state, TurnEnded(3, 0, TurnStatus.CANCELLED))
     assert [queued.turn for queued in state.open_turns] == [1, 2, 4]
     assert state.running == play.state.running
-
-
-def test_only_the_first_in_the_queue_can_start() -> None:
-    """No decision says otherwise; a journal that does is counted, and the queue stays in its order."""
-    play = Play().play([Send(), Send(), Send(), End(TurnStatus.COMPLETED, begin_next=False)])
-    after = evolve(play.state, TurnStarted(3, 1))
-    assert after == attrs.evolve(play.state, seq=play.state.seq + 1)
-    assert evolve(play.state, TurnStarted(2, 1)).open_turns == play.state.queue
-
-
-def test_the_end_of_a_turn_that_does_not_run_leaves_the_one_that_does() -> None:
-    """A turn ends by its number alone."""
-    play = Play().play([Send(), Send()])
-    assert evolve(play.state, TurnEnded(2, 0, TurnStatus.CANCELLED)).running == play.state.running
-    assert evolve(play.state, TurnEnded(7, 1, TurnStatus.FAILED)).open_turns == play.state.open_turns
 
 
 def test_refusals_of_a_message_say_what_is_in_its_way() -> None:
@@ -355,9 +238,3 @@ def test_a_command_that_does_not_exist_is_a_bug() -> None:
     """The union is closed."""
     with pytest.raises(AssertionError):
         decide(IDLE, object(), POLICY, NOW_S)  # type: ignore[arg-type]  # the point of the test
-
-
-def test_a_state_cannot_be_changed() -> None:
-    """It is a value: whoever holds one holds it as it was."""
-    with pytest.raises(attrs.exceptions.FrozenInstanceError):
-        IDLE.seq = 2  # type: ignore[misc]  # the point of the test

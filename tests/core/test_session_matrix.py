@@ -6,6 +6,7 @@ import attrs
 import pytest
 
 from actors.core.commands import Accept, Answer, Ask, Begin, Cancel, Command, Create, Emit, Finish, Recover, Seed
+from actors.core.decision import Policy
 from actors.core.effects import Refusal
 from actors.core.events import (
     AttemptInterrupted,
@@ -26,18 +27,8 @@ from actors.core.events import (
 )
 from actors.core.lifecycle import PartStatus, ToolStatus, TurnStatus
 from actors.core.limits import Limits
-from actors.core.session import (
-    OpenCall,
-    OpenPart,
-    OpenPrompt,
-    Policy,
-    QueuedTurn,
-    RunningTurn,
-    SessionState,
-    decide,
-    evolve,
-    fold,
-)
+from actors.core.session import decide
+from actors.core.state import OpenCall, OpenPart, OpenPrompt, QueuedTurn, RunningTurn, SessionState, evolve, fold
 from tests.core.bodies import KINDS
 from tests.core.play import CHAT
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from actors.core.codec import decode_body, encode_body
 from actors.core.commands import Begin, Recover
+from actors.core.decision import Decision
 from actors.core.effects import Effect, Refusal, StartTurn, WakePrompt
 from actors.core.events import (
     AttemptInterrupted,
@@ -25,7 +26,8 @@ from actors.core.events import (
     TurnStarted,
 )
 from actors.core.lifecycle import TURN_ENDS, PartStatus, ToolStatus, TurnStatus
-from actors.core.session import Decision, SessionState, decide, evolve, fold
+from actors.core.session import decide
+from actors.core.state import SessionState, evolve, fold
 from tests.core.bodies import KINDS, bodies_of
 from tests.core.play import CHAT, Play, plays
 

@@ -6,9 +6,10 @@ from io import BytesIO
 import attrs
 import trio
 
+from actors.core.decision import Policy
 from actors.core.ids import ChatId
 from actors.core.limits import Limits
-from actors.core.session import Policy, QueuedTurn, RunningTurn, SessionState
+from actors.core.state import QueuedTurn, RunningTurn, SessionState
 from actors.runtime.accounting import Accounts
 from actors.runtime.agent import Receive, agent
 from actors.runtime.attempt import Outlet

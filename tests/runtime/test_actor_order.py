@@ -8,9 +8,11 @@ from trio.testing import MockClock
 
 from actors import InvalidEnvelopeError, Limits, Session, Turn, agent
 from actors.core.commands import Accept, Ask, Begin, Create, Recover
+from actors.core.decision import Decision, Policy
 from actors.core.events import PromptOpened
 from actors.core.ids import ChatId
-from actors.core.session import Decision, Policy, SessionState, decide, fold
+from actors.core.session import decide
+from actors.core.state import SessionState, fold
 from actors.testing import ScriptedAgent, checked_runtime, records_of
 
 CHAT = "live:a"

@@ -4,11 +4,12 @@ import pytest
 
 from actors import Limits
 from actors.core.commands import Accept, Answer, Begin, Cancel, Command
+from actors.core.decision import Policy
 from actors.core.effects import Refusal, StartTurn
 from actors.core.events import EventBody, MessageAccepted, TextAppended, ToolCalled, ToolEnded, TurnEnded, TurnStarted
 from actors.core.ids import ChatId, DropReason
 from actors.core.lifecycle import PartStatus, ToolStatus, TurnStatus
-from actors.core.session import Policy, SessionState, fold
+from actors.core.state import SessionState, fold
 from actors.runtime.group import Group, size_of
 
 CHAT = ChatId("live:a")

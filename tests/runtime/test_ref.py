@@ -8,7 +8,7 @@ from actors import Limits
 from actors.core.events import Event, EventBody, MessageAccepted, PartKind, TextAppended, TurnEnded, TurnStarted
 from actors.core.ids import ChatId
 from actors.core.lifecycle import PartStatus, SessionPhase, TurnStatus
-from actors.core.session import SessionState, fold
+from actors.core.state import SessionState, fold
 from actors.core.transcript import Transcript
 from actors.runtime.broadcast import Outbox
 from actors.runtime.mailbox import Budget, Reply

@@ -20,7 +20,7 @@ from actors import (
     agent,
 )
 from actors.core.ids import ChatId
-from actors.core.session import SessionState
+from actors.core.state import SessionState
 from actors.runtime.agent import Agent
 from actors.store.memory import MemoryJournal
 from actors.testing import (

@@ -20,7 +20,7 @@ import trio
 from actors.core.events import EventBody, MessageAccepted, SessionCreated, TurnEnded, TurnStarted
 from actors.core.ids import ChatId
 from actors.core.lifecycle import TurnStatus
-from actors.core.session import SessionState
+from actors.core.state import SessionState
 from actors.errors import StoreFencedError
 from actors.ports import Append, Committed, Journal
 from actors.runtime.clock import Threads

@@ -8,12 +8,14 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 
 from actors.core.commands import Accept, Answer, Ask, Begin, Cancel, Command, Create, Emit, Finish, Recover, Seed
+from actors.core.decision import Decision, Policy
 from actors.core.draft import Draft
 from actors.core.events import Event, EventBody, MessageAccepted, SeedPart, SessionCreated, TextAppended, TurnEnded
 from actors.core.ids import ChatId
 from actors.core.lifecycle import PartStatus, ToolStatus, TurnStatus
 from actors.core.limits import Limits
-from actors.core.session import Decision, Policy, RunningTurn, SessionState, decide, fold
+from actors.core.session import decide
+from actors.core.state import RunningTurn, SessionState, fold
 from actors.core.transcript import Message, Transcript
 from actors.ports import Append
 
