@@ -45,7 +45,6 @@ GENERATED = {
 """Pages that a script writes, and may not have written yet."""
 
 NOT_FOR_HOSTS = {
-    "recover", "shut_down", "store_changed",  # of a runtime, for whoever opens it
     "changed_state", "close", "take_bodies", "take_said", "with_unsaved",  # of a turn, for its session
 }  # fmt: skip
 """Methods of public classes that are not public themselves."""

@@ -6,34 +6,29 @@ stop is heard while it thinks; whatever it wants written comes back through the 
 
 from collections.abc import Callable
 from functools import partial
-from itertools import islice
-from typing import Final
 
-import msgspec
 import trio
 
 from actors.core.commands import Accept, Ask, Begin, Cancel, Finish, Recover
 from actors.core.effects import StartTurn, WakePrompt
-from actors.core.events import AttemptInterrupted, Event, TextAppended, ToolCalled, TurnEnded
+from actors.core.events import Event
 from actors.core.lifecycle import PartStatus, TurnStatus
 from actors.core.state import SessionState
-from actors.core.transcript import Transcript
 from actors.errors import ActorsError, StoreError, TurnOverError
 from actors.ports import Append, Committed
+from actors.runtime.acceptance import LETTERS_IN_GROUP_MAX, accept, look_up
 from actors.runtime.attempt import Outlet, end_of, place_of, run_agent
 from actors.runtime.committer import Failed, Result
 from actors.runtime.control import AnswerPrompt, CancelTurn, Delete, Prepare, Stop
 from actors.runtime.group import Group, size_of
+from actors.runtime.hydration import load_history
 from actors.runtime.inner import Done, Flush, Written
 from actors.runtime.mailbox import Request
+from actors.runtime.publication import publish
 from actors.runtime.ref import Accepted, Ref
-from actors.runtime.refusals import refused
 from actors.runtime.services import Services
 from actors.runtime.turn import Turn
 from actors.runtime.volatile import Handler
-
-LETTERS_IN_GROUP_MAX: Final = 16
-"""Messages of one session accepted in one transaction, and handled between two looks at the control lane."""
 
 
 class SessionCrashedError(ActorsError):
@@ -120,7 +115,9 @@ class Actor:
                 group.answers.append((signal.reply, True))
         group.add(Begin(), services.policy, now_s)
         if any(isinstance(effect, StartTurn) for effect in group.effects):
-            await self._load_history()  # before the start is on disk: a turn that cannot run is not begun
+            await load_history(
+                self._ref, self._services
+            )  # before the start is on disk: a turn that cannot run is not begun
         self._write(group)
         while self._ref.writing:
             await ref.mailbox.park()
@@ -188,7 +185,7 @@ class Actor:
                     self._write(group)
                 case Prepare(history=history, reply=reply):
                     if history:
-                        await self._load_history()
+                        await load_history(self._ref, self._services)
                     reply.set(None)
                 case _:
                     assert signal is None, f"no control signal is {type(signal).__name__}"
@@ -228,8 +225,8 @@ class Actor:
         box = self._ref.mailbox
         # Whatever has to be read is read before a message is taken: one that cannot be accepted now stays in the box.
         if self._ref.transcript is None:
-            await self._load_history()
-        known = await self._look_up()
+            await load_history(self._ref, self._services)
+        known = await look_up(self._ref, self._services)
         group = Group(self._state)
         for _ in range(LETTERS_IN_GROUP_MAX):
             if not box.messages or box.control:
@@ -244,48 +241,11 @@ class Actor:
                 break  # it came while the others were looked up
             letter = box.take()
             assert isinstance(letter, Request), "whoever sends a durable message waits for its receipt"
-            self._accept(group, letter, content, known.get(content.message_id))
+            accept(self._ref, self._services, group, letter, known.get(content.message_id))
             if box.messages:
                 group.keys = group.keys or set()
                 group.keys.add(content.message_id)
         self._write(group)
-
-    async def _look_up(self) -> dict[str, Accepted | None]:
-        """Find the first receipts of the keys that senders gave to the messages at the head of the box."""
-        keys = [
-            letter.payload.message_id
-            for letter in islice(self._ref.mailbox.messages, LETTERS_IN_GROUP_MAX)
-            if type(letter.payload) is Accept and not letter.payload.minted
-        ]
-        known: dict[str, Accepted | None] = {}
-        for key in keys:
-            first = self._ref.recent.get(key)
-            if first is None:
-                found = await self._services.journal.find(self._ref.chat_id, key)
-                first = None if found is None else Accepted(key, found.turn, found.seq, self._services.epoch)
-            known[key] = first
-        return known
-
-    def _accept(self, group: Group, request: Request, command: Accept, first: Accepted | None) -> None:
-        """Decide one message: a key that is known gets its first receipt, the others a turn or a refusal."""
-        reply = request.reply
-        reply.started = True
-        self._ref.executed += 1
-        if first is not None:
-            self._services.accounts.counts.duplicates += 1
-            reply.set(msgspec.structs.replace(first, duplicate=True))
-            return
-        refusal = group.add(command, self._services.policy, self._services.clock.wall_s())
-        if refusal is not None:
-            self._services.accounts.drop(self._ref.chat_id, refusal.reason, "accept", request.size_bytes)
-            reply.fail(refused(refusal.reason, refusal.detail, self._ref.chat_id))
-            return
-        turn = group.state.turns
-        effects = group.effects
-        started = bool(effects) and effects[-1].turn == turn and type(effects[-1]) is StartTurn
-        seq = self._state.seq + len(group.bodies) - started
-        group.size_bytes += request.size_bytes
-        group.answers.append((reply, Accepted(command.message_id, turn, seq, self._services.epoch)))
 
     def _cancel_running(self, reason: str) -> None:
         """Cancel the running turn, and give it up if it does not end within its grace."""
@@ -377,7 +337,7 @@ class Actor:
         box = ref.mailbox
         if type(result) is Committed:
             try:
-                self._take_over(events, group.state)
+                publish(self._outlet, events, group.state, self._turn)
                 self._act(group)
             except Exception as error:  # noqa: BLE001 - a bug in here is this session's crash, not the writer's
                 self._failure = SessionLostError(f"a bug: {type(error).__name__}", chat_id=ref.chat_id)
@@ -413,64 +373,9 @@ class Actor:
                     if waiting is not None:
                         waiting.set(text)
 
-    def _take_over(self, events: tuple[Event, ...], state: SessionState) -> None:
-        """Take over what is on disk: publish it, count it, log it."""
-        recorder = self._services.recorder
-        counts = self._services.accounts.counts
-        self._services.accounts.wrote(events)
-        for box in self._ref.committed(events, state):
-            self._outlet.lagged(box)
-        for event in events:
-            body = event.body
-            kind = type(body)
-            if kind is TurnEnded:
-                assert isinstance(body, TurnEnded), "kind is its type"
-                counts.turns[body.status] += 1
-                if recorder.informing:
-                    self._record_end(event, body)
-            elif kind is TextAppended:
-                if self._turn is not None and self._turn.unwritten:
-                    self._turn.unwritten.popleft()
-            elif kind is ToolCalled:
-                counts.tool_calls += 1
-            elif kind is AttemptInterrupted:
-                counts.turns["retried"] += 1
-
-    def _record_end(self, event: Event, body: TurnEnded) -> None:
-        """Log the end of a turn; the text of a rejection is the agent's and is left out."""
-        self._services.recorder.record(
-            "info",
-            "turn.ended",
-            chat_id=event.chat_id,
-            epoch=event.epoch,
-            seq=event.seq,
-            turn=body.turn,
-            status=body.status.value,
-            reason=body.reason,
-            error=body.error if body.reason == "crashed" else "",
-        )
-
     @property
     def _state(self) -> SessionState:
         """The committed state."""
         state = self._ref.state
         assert state is not None, "an incarnation has recovered before it does anything else"
         return state
-
-    async def _load_history(self) -> None:
-        """Read the history of a cold session, once; nothing is written meanwhile, since only this task writes."""
-        ref, journal, limits = self._ref, self._services.journal, self._services.limits
-        if ref.transcript is not None:
-            return
-        page = await journal.messages(ref.chat_id, None, limits.history_messages_max)
-        first_turn = page.before_turn or 0
-        transcript = Transcript(page.messages, messages_max=limits.history_messages_max, first_turn=first_turn)
-        open_turns = {queued.turn: queued.seq for queued in self._state.open_turns}
-        after = min(open_turns.values(), default=ref.seq + 1) - 1
-        while after < ref.seq:
-            events = await journal.events(ref.chat_id, after, limits.page_rows_max)
-            for event in events:
-                if event.seq <= ref.seq and getattr(event.body, "turn", 0) in open_turns:
-                    transcript.add(event)
-            after = events[-1].seq if events else ref.seq
-        ref.transcript = transcript

@@ -30,13 +30,13 @@ class Outlet(TurnPort):
 
     def __init__(self, ref: Ref, services: Services) -> None:
         """Belong to a session."""
-        self._ref = ref
-        self._services = services
+        self.ref = ref
+        self.services = services
 
     @override
     def said(self, turn: Turn, segment: Segment, size: int) -> None:
-        services = self._services
-        broadcast = self._ref.broadcast
+        services = self.services
+        broadcast = self.ref.broadcast
         if segment is not broadcast.segment or broadcast.hungry:
             for box in broadcast.said(segment, size):
                 self.lagged(box)
@@ -48,19 +48,19 @@ class Outlet(TurnPort):
 
     @override
     def progress(self, turn: Turn, name: str, value: str) -> None:
-        self._services.accounts.counts.signals += 1
-        for box in self._ref.broadcast.progress(ProgressSignal(turn.chat_id, turn.number, name, value)):
+        self.services.accounts.counts.signals += 1
+        for box in self.ref.broadcast.progress(ProgressSignal(turn.chat_id, turn.number, name, value)):
             self.lagged(box)
 
     @override
     def late(self, turn: Turn) -> None:
-        self._services.accounts.counts.late_output += 1
-        self._services.recorder.limited("warning", "turn.late_output", "late", chat_id=turn.chat_id, turn=turn.number)
+        self.services.accounts.counts.late_output += 1
+        self.services.recorder.limited("warning", "turn.late_output", "late", chat_id=turn.chat_id, turn=turn.number)
 
     @override
     async def emit(self, turn: Turn, bodies: tuple[EventBody, ...]) -> None:
         reply = Reply()
-        self._ref.mailbox.post_inner(Written(Emit(turn.number, turn.attempt, bodies), reply))
+        self.ref.mailbox.post_inner(Written(Emit(turn.number, turn.attempt, bodies), reply))
         _check_written(await reply.wait())
 
     @override
@@ -69,7 +69,7 @@ class Outlet(TurnPort):
     ) -> int:
         reply = Reply()
         command = Ask(turn.number, turn.attempt, kind, question, choices, bodies)
-        self._ref.mailbox.post_inner(Written(command, reply))
+        self.ref.mailbox.post_inner(Written(command, reply))
         number = await reply.wait()
         _check_written(number)
         assert isinstance(number, int), "a question that was written has a number"
@@ -84,7 +84,7 @@ class Outlet(TurnPort):
 
     @override
     def history(self, turn: Turn) -> History:
-        transcript = self._ref.transcript
+        transcript = self.ref.transcript
         assert transcript is not None, "it is loaded before the agent starts"
         return transcript.before(turn.number)
 
@@ -103,13 +103,13 @@ class Outlet(TurnPort):
         """Ask for a checkpoint of a turn."""
         if not turn.closed and not turn.flushing and turn.unsaved_bytes:
             turn.flushing = True
-            self._ref.mailbox.post_inner(Flush(turn))
+            self.ref.mailbox.post_inner(Flush(turn))
 
     def lagged(self, box: Outbox) -> None:
         """Account for a subscriber that was cut."""
-        self._services.accounts.counts.lagged += 1
-        self._services.recorder.limited(
-            "warning", "subscriber.lagged", "lagged", chat_id=self._ref.chat_id, seq=box.last_seq
+        self.services.accounts.counts.lagged += 1
+        self.services.recorder.limited(
+            "warning", "subscriber.lagged", "lagged", chat_id=self.ref.chat_id, seq=box.last_seq
         )
 
 

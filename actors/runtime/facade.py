@@ -1,26 +1,18 @@
 """The runtime as its host holds it: create, send, subscribe, cancel, stop, delete, and the counts of all of it."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 
 import trio
 
-from actors.core.commands import Answer, Create, Seed
-from actors.core.decision import Decision
+from actors.core.commands import Answer
 from actors.core.envelope import Origin, check_text
-from actors.core.events import Event, SeedPart
-from actors.core.ids import MESSAGE_ID_CHARACTERS_MAX, ChatId, DropReason, parse_chat_id
+from actors.core.ids import ChatId, DropReason, parse_chat_id
 from actors.core.lifecycle import SessionPhase
-from actors.core.session import decide
-from actors.core.state import SessionState, fold
-from actors.core.stream import ProgressSignal
-from actors.core.transcript import Transcript
-from actors.errors import RefusedError, StoreError
-from actors.ports import Append, Committed, Page
+from actors.ports import Page
 from actors.runtime.accounting import DeadLetter
 from actors.runtime.agent import Session
-from actors.runtime.committer import Failed, Result
 from actors.runtime.control import AnswerPrompt, CancelTurn, Delete, Prepare, Stop
+from actors.runtime.directory import Directory, SeedLike, check_going_on
 from actors.runtime.mailbox import Reply
 from actors.runtime.observation import Inspection, Statistics, inspection, statistics
 from actors.runtime.ref import Accepted, Ref, TurnResult
@@ -30,9 +22,6 @@ from actors.runtime.router import Overflow, Router
 from actors.runtime.services import Services
 from actors.runtime.subscription import Subscription
 from actors.runtime.supervisor import Supervisor
-
-SeedLike = Seed | tuple[str, str]
-"""A message to begin a history with: a ``Seed``, or a role and a text."""
 
 
 class Receipt:
@@ -75,8 +64,7 @@ class Runtime:
         self._registry = registry
         self._supervisor = supervisor
         self._router = router
-        self._creating: dict[str, trio.Event] = {}
-        self._text_bytes_max = services.limits.message_bytes_max
+        self._directory = Directory(services, registry)
         # As they are: a call between would be a tenth of what a volatile message costs.
         self.tell = router.tell  # type: ignore[method-assign]  # the same signature, documented below
         self.ask = router.ask  # type: ignore[method-assign]  # as above
@@ -93,24 +81,7 @@ class Runtime:
         InvalidEnvelopeError for an id that does not fit the grammar or a history that cannot be stored,
         UnknownChatError for one that was deleted, UnavailableError when stopping, StoreError if it cannot be written.
         """
-        parsed = parse_chat_id(f"live:{self._services.clock.mint_id()}" if chat_id is None else chat_id)
-        if isinstance(parsed, DropReason):
-            raise refused(parsed, chat_id=chat_id)
-        seeds = tuple(self._seed(number, seed) for number, seed in enumerate(history))
-        while parsed in self._creating:
-            await self._creating[parsed].wait()
-        if parsed in self._registry.known:
-            await trio.lowlevel.checkpoint()
-            return parsed
-        if parsed in self._registry.deleted:
-            raise refused(DropReason.DELETED_CHAT, chat_id=chat_id)
-        self._check_going_on(chat_id)
-        self._creating[parsed] = trio.Event()
-        try:
-            await self._create(parsed, seeds)
-        finally:
-            self._creating.pop(parsed).set()
-        return parsed
+        return await self._directory.create(chat_id, history)
 
     async def send(  # noqa: PLR0913 - options, all named by the caller
         self,
@@ -222,7 +193,7 @@ class Runtime:
         erased.
         """
         parsed = self._known(chat_id)
-        self._check_going_on(chat_id)
+        check_going_on(self._services, chat_id)
         if self._registry.get(parsed) is None:
             self._registry.get_or_insert(parsed)
         await self._end(parsed, Delete())
@@ -255,68 +226,6 @@ class Runtime:
         """Show every count and every bound."""
         return statistics(self._services, self._registry, sent=self._router.sent, live=self._supervisor.live)
 
-    async def recover(self, unfinished: Sequence[ChatId]) -> None:
-        """Settle what an earlier life left running and go on with what it left queued, before anything is taken.
-
-        When no session gets any further for the limit ``phase_s``, those that are left are not waited for: each takes
-        nothing before it has recovered, and goes on trying by itself.
-        """
-        replies = []
-        for chat_id in unfinished:
-            ref = self._registry.get_or_insert(chat_id)
-            reply = Reply()
-            ref.mailbox.post_control(reply, Prepare(reply, history=False))
-            self._supervisor.activate(ref)
-            replies.append(reply)
-        with trio.CancelScope() as scope:
-            for reply in replies:
-                scope.deadline = trio.current_time() + self._services.limits.phase_s
-                with suppress(StoreError, RefusedError):  # it is kept out and logged; the others are not its business
-                    await reply.wait()
-
-    def store_changed(self, what: str) -> None:
-        """Hear from the writer that the store is degraded, has recovered, or belongs to another life."""
-        if what == "fenced":
-            self._services.stopping = self._services.fenced = True
-            self._router.close()
-        for ref in self._registry:
-            ref.broadcast.progress(ProgressSignal(ref.chat_id, 0, what, ""))
-            if self._services.fenced:  # what runs here could write nothing more
-                ref.mailbox.post_control(Stop, Stop("fenced"))
-
-    async def shut_down(self, drain_s: float) -> None:
-        """Stop, in phases each of which is bounded: take nothing more, drain, stop sessions, write what is left."""
-        services, limits = self._services, self._services.limits
-        services.stopping = True
-        self._router.close()
-        services.recorder.record("info", "runtime.stopping", sessions=self._supervisor.live)
-        with trio.move_on_after(drain_s):
-            while self._supervisor.live and any(self._is_busy(ref) for ref in self._registry):  # noqa: ASYNC110 - rare and bounded; there is no one event to wait for
-                await trio.sleep(_POLL_S)
-        for ref in self._registry:
-            if ref.phase in _UP:
-                self._registry.move(ref, "stop")
-                ref.mailbox.post_control(Stop, Stop("shutdown"))
-        with trio.move_on_after(limits.phase_s):
-            while self._supervisor.live:  # noqa: ASYNC110 - rare and bounded; there is no one event to wait for
-                await trio.sleep(_POLL_S)
-        with trio.move_on_after(limits.phase_s):
-            while not services.committer.idle:  # noqa: ASYNC110 - rare and bounded; there is no one event to wait for
-                await trio.sleep(_POLL_S)
-
-    @staticmethod
-    def _is_busy(ref: Ref) -> bool:
-        """Whether a session has something under way that a short wait may see to its end."""
-        if ref.phase is not SessionPhase.ACTIVE and ref.phase is not SessionPhase.ACTIVATING:
-            return False
-        box = ref.mailbox
-        return bool(ref.turn or ref.writing or box.messages or box.inner or box.control or not box.parked)
-
-    def _check_going_on(self, chat_id: object) -> None:
-        """Refuse what a runtime that is stopping or fenced does not begin any more."""
-        if self._services.stopping:
-            raise refused(DropReason.FENCED if self._services.fenced else DropReason.STOPPING, chat_id=chat_id)
-
     def _known(self, chat_id: object) -> ChatId:
         """Parse an id and see that its session exists, or raise why not."""
         parsed = parse_chat_id(chat_id)
@@ -327,56 +236,6 @@ class Runtime:
         if parsed not in self._registry.known:
             raise refused(DropReason.UNKNOWN_CHAT, chat_id=chat_id)
         return parsed
-
-    def _seed(self, number: int, seed: SeedLike) -> Seed:
-        """Check a message that a history is to begin with."""
-        if isinstance(seed, tuple):
-            role, text = seed
-            seed = Seed(f"seed/{number}", role, (SeedPart("text", text),))
-        if seed.role not in {"system", "user", "assistant", "tool"}:
-            detail = f"history[{number}] has an unknown role"
-            raise refused(DropReason.INVALID_PAYLOAD, detail, hint="give system, user, assistant or tool")
-        texts: list[tuple[object, int]] = [(seed.message_id, MESSAGE_ID_CHARACTERS_MAX)]
-        for part in seed.parts:
-            if part.kind not in {"text", "thinking", "tool_call", "tool_result"}:
-                detail = f"history[{number}] has a part of an unknown kind"
-                raise refused(DropReason.INVALID_PAYLOAD, detail, hint="give text, thinking, tool_call or tool_result")
-            texts += [(text or " ", self._text_bytes_max) for text in (part.text, part.name, part.call_id)]
-        for value, bytes_max in texts:
-            size = check_text(value, bytes_max, field=f"history[{number}]")
-            if not isinstance(size, int):
-                raise refused(size.reason, f"{size.field} is {size.found}", hint=size.remedy)
-        return seed
-
-    async def _create(self, chat_id: ChatId, seeds: tuple[Seed, ...]) -> None:
-        """Write a new session, and keep what is known of it for its first incarnation."""
-        services = self._services
-        state = SessionState(chat_id)
-        now_s = services.clock.wall_s()
-        decision = decide(state, Create(seeds), services.policy, now_s)
-        assert isinstance(decision, Decision), "a session that does not exist can be created"
-        events = tuple(
-            Event(chat_id, number, services.epoch, now_s, body) for number, body in enumerate(decision.bodies, 1)
-        )
-        reply = Reply()
-
-        def done(result: Result) -> None:
-            if isinstance(result, Committed):
-                ref = self._registry.get_or_insert(chat_id)
-                ref.transcript = Transcript(messages_max=services.limits.history_messages_max)
-                ref.committed(events, fold(state, decision.bodies))
-                self._registry.known.add(chat_id)
-                services.accounts.counts.created += 1
-                services.accounts.wrote(events)
-            reply.set(result)
-
-        services.committer.submit(Append(chat_id, 0, events), 64, done)
-        result = await reply.wait()
-        if isinstance(result, Failed):
-            raise result.error
-        if not isinstance(result, Committed) and chat_id not in self._registry.known:
-            message = f"the store has a session that its directory lacks: {result}"
-            raise StoreError(message, chat_id=chat_id, hint="open the store again")
 
     def _cancel(self, receipt: Receipt) -> None:
         """Have a turn cancelled by the session that is live now, if one is."""
@@ -440,5 +299,4 @@ _ENDED_EARLY = {
     SessionPhase.FENCED: DropReason.FENCED,
     SessionPhase.DELETED: DropReason.DELETED_CHAT,
 }
-_POLL_S = 0.005
 _UP = frozenset({SessionPhase.ACTIVATING, SessionPhase.ACTIVE, SessionPhase.RESTARTING})

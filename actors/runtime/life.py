@@ -12,6 +12,7 @@ from actors.runtime.accounting import Accounts
 from actors.runtime.agent import Agent
 from actors.runtime.committer import Committer
 from actors.runtime.facade import Runtime
+from actors.runtime.phases import Phases
 from actors.runtime.recorder import Recorder
 from actors.runtime.registry import Registry
 from actors.runtime.router import Router
@@ -37,18 +38,15 @@ async def run_runtime(
     with trio.CancelScope(shield=True):  # a store that is half open would stay locked by its own process
         opened = await journal.open(takeover=takeover)
     failure: BaseException | None = None
-    runtime: Runtime | None = None
+    phases: Phases | None = None
     supervisor: Supervisor | None = None
     try:
         accounts = Accounts(limits.dead_letters_max, recorder, clock)
         registry = Registry(limits, opened.chat_ids, opened.tombstones)
         async with trio.open_nursery() as services_nursery:
-
-            def on_change(what: str) -> None:
-                if runtime is not None:
-                    runtime.store_changed(what)
-
-            committer = Committer(journal, limits, recorder, on_change)
+            committer = Committer(
+                journal, limits, recorder, lambda what: None if phases is None else phases.store_changed(what)
+            )
             services = Services(
                 epoch=opened.epoch,
                 agent=agent,
@@ -70,17 +68,19 @@ async def run_runtime(
             services_nursery.start_soon(services.deadlines.run, name="deadlines")
             async with trio.open_nursery() as sessions_nursery:
                 supervisor = Supervisor(services, registry, sessions_nursery)
-                runtime = Runtime(services, registry, supervisor, Router(services, registry, supervisor))
+                router = Router(services, registry, supervisor)
+                phases = Phases(services, registry, supervisor, router)
+                runtime = Runtime(services, registry, supervisor, router)
                 if agent.receive is not None:
                     services_nursery.start_soon(supervisor.watch, name="handlers' watch")
                 try:
-                    await runtime.recover(opened.unfinished)
+                    await phases.recover(opened.unfinished)
                     recorder.record("info", "runtime.opened", epoch=opened.epoch, sessions=len(opened.chat_ids))
                     yield runtime
                 except BaseException as error:  # noqa: BLE001 - raised again below, outside the nurseries
                     failure = error
                 with trio.CancelScope(shield=True):
-                    await runtime.shut_down(limits.drain_s if failure is None else 0.0)
+                    await phases.shut_down(limits.drain_s if failure is None else 0.0)
                 sessions_nursery.cancel_scope.cancel()
             services_nursery.cancel_scope.cancel()
     finally:

@@ -14,7 +14,9 @@ from actors.runtime.accounting import Accounts
 from actors.runtime.agent import Receive, agent
 from actors.runtime.attempt import Outlet
 from actors.runtime.committer import Committer
+from actors.runtime.facade import Runtime
 from actors.runtime.mailbox import Budget
+from actors.runtime.phases import Phases
 from actors.runtime.recorder import Recorder
 from actors.runtime.ref import Ref
 from actors.runtime.services import Checkpoints, Deadlines, Services
@@ -74,3 +76,9 @@ def bench(
         spawn=lambda *_: None,
     )
     return Bench(Ref(CHAT, bounds, Budget(bounds.memory_bytes_max)), services, log, clock)
+
+
+async def shut_down(runtime: Runtime, drain_s: float) -> None:
+    """Stop a runtime while its block is still open."""
+    parts = runtime._services, runtime._registry, runtime._supervisor, runtime._router  # noqa: SLF001 - as its life does
+    await Phases(*parts).shut_down(drain_s)

@@ -1,7 +1,5 @@
 """What a turn says reaches the journal in the order in which it was said, whoever of its tasks says it."""
 
-from io import BytesIO
-
 import pytest
 import trio
 from trio.testing import MockClock
@@ -13,7 +11,7 @@ from actors.core.events import PromptOpened
 from actors.core.ids import ChatId
 from actors.core.session import decide
 from actors.core.state import SessionState, fold
-from actors.testing import ScriptedAgent, checked_runtime, records_of
+from actors.testing import ScriptedAgent, checked_runtime
 
 CHAT = "live:a"
 
@@ -118,14 +116,3 @@ async def test_an_answer_whose_numbers_are_no_numbers_is_refused_at_the_border(a
         chat_id = await runtime.create(CHAT)
         with pytest.raises(InvalidEnvelopeError):
             await runtime.answer(chat_id, True, False, "yes")  # noqa: FBT003 - on purpose
-
-
-async def test_the_log_shows_every_number_of_a_session_from_the_first(autojump_clock: MockClock) -> None:
-    """Creation writes events too; without their records the log could not prove that none is missing."""
-    log = BytesIO()
-    async with checked_runtime(log=log) as runtime:
-        chat_id = await runtime.create(CHAT, history=[("system", "be short")])
-        await (await runtime.send(chat_id, "go")).result()
-        last = runtime.inspect(chat_id).seq
-    seqs = [record["seq"] for record in records_of(log) if record["event"] == "journal.event"]
-    assert seqs == list(range(1, last + 1))

@@ -25,6 +25,7 @@ from actors import (
 )
 from actors.store.memory import MemoryJournal, MemoryStore
 from actors.testing import Hang, Raise, ScriptedAgent, VirtualClock, Wait, checked_runtime, records_of
+from tests.runtime.by_hand import shut_down
 
 Act = Callable[[Runtime], Awaitable[object]]
 
@@ -324,7 +325,7 @@ async def test_a_message_to_a_runtime_that_is_stopping_is_refused(autojump_clock
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(late)
-            await runtime.shut_down(5.0)
+            await shut_down(runtime, 5.0)
     for way in (runtime.send, runtime.tell, runtime.ask):
         await expect_drop(
             runtime,

@@ -64,7 +64,7 @@ async def census(runtime: Runtime) -> Census:
         "deadlines": len(services.deadlines),
         "checkpoints": len(services.checkpoints._due),  # noqa: SLF001 - as above
         "pending writes": int(not services.committer.idle),
-        "creating": len(runtime._creating),  # noqa: SLF001 - as above
+        "creating": len(runtime._directory._creating),  # noqa: SLF001 - as above
     }
 
 

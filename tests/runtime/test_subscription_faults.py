@@ -34,6 +34,7 @@ from actors.testing import (
     checked_runtime,
     records_of,
 )
+from tests.runtime.by_hand import shut_down
 from tests.runtime.viewing import CHAT, converse, read_all, seqs_of
 
 
@@ -251,5 +252,5 @@ async def test_a_subscription_ends_with_its_runtime(autojump_clock: MockClock) -
                 await wait_all_tasks_blocked()
                 for ref in runtime._registry:  # noqa: SLF001 - so that the check does not ask for them to be gone
                     assert len(ref.broadcast) == 1
-                await runtime.shut_down(1.0)
+                await shut_down(runtime, 1.0)
     assert sorted(ended) == ["live:hangs", "live:idle"]

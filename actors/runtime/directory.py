@@ -1,0 +1,112 @@
+"""Which sessions exist: the one place where a session comes into being, durably."""
+
+from collections.abc import Sequence
+
+import trio
+
+from actors.core.commands import Create, Seed
+from actors.core.decision import Decision
+from actors.core.envelope import check_text
+from actors.core.events import Event, SeedPart
+from actors.core.ids import MESSAGE_ID_CHARACTERS_MAX, ChatId, DropReason, parse_chat_id
+from actors.core.session import decide
+from actors.core.state import SessionState, fold
+from actors.core.transcript import Transcript
+from actors.errors import StoreError
+from actors.ports import Append, Committed
+from actors.runtime.committer import Failed, Result
+from actors.runtime.mailbox import Reply
+from actors.runtime.refusals import refused
+from actors.runtime.registry import Registry
+from actors.runtime.services import Services
+
+SeedLike = Seed | tuple[str, str]
+"""A message to begin a history with: a ``Seed``, or a role and a text."""
+
+
+class Directory:
+    """The sessions of a runtime, by their ids."""
+
+    def __init__(self, services: Services, registry: Registry) -> None:
+        """Begin with what the registry knows."""
+        self._services = services
+        self._registry = registry
+        self._creating: dict[str, trio.Event] = {}
+        self._text_bytes_max = services.limits.message_bytes_max
+
+    async def create(self, chat_id: object, history: Sequence[SeedLike]) -> ChatId:
+        """Bring a session into being, or find it there; see ``Runtime.create``."""
+        parsed = parse_chat_id(f"live:{self._services.clock.mint_id()}" if chat_id is None else chat_id)
+        if isinstance(parsed, DropReason):
+            raise refused(parsed, chat_id=chat_id)
+        seeds = tuple(self._seed(number, seed) for number, seed in enumerate(history))
+        while parsed in self._creating:
+            await self._creating[parsed].wait()
+        if parsed in self._registry.known:
+            await trio.lowlevel.checkpoint()
+            return parsed
+        if parsed in self._registry.deleted:
+            raise refused(DropReason.DELETED_CHAT, chat_id=chat_id)
+        check_going_on(self._services, chat_id)
+        self._creating[parsed] = trio.Event()
+        try:
+            await self._create(parsed, seeds)
+        finally:
+            self._creating.pop(parsed).set()
+        return parsed
+
+    def _seed(self, number: int, seed: SeedLike) -> Seed:
+        """Check a message that a history is to begin with."""
+        if isinstance(seed, tuple):
+            role, text = seed
+            seed = Seed(f"seed/{number}", role, (SeedPart("text", text),))
+        if seed.role not in {"system", "user", "assistant", "tool"}:
+            detail = f"history[{number}] has an unknown role"
+            raise refused(DropReason.INVALID_PAYLOAD, detail, hint="give system, user, assistant or tool")
+        texts: list[tuple[object, int]] = [(seed.message_id, MESSAGE_ID_CHARACTERS_MAX)]
+        for part in seed.parts:
+            if part.kind not in {"text", "thinking", "tool_call", "tool_result"}:
+                detail = f"history[{number}] has a part of an unknown kind"
+                raise refused(DropReason.INVALID_PAYLOAD, detail, hint="give text, thinking, tool_call or tool_result")
+            texts += [(text or " ", self._text_bytes_max) for text in (part.text, part.name, part.call_id)]
+        for value, bytes_max in texts:
+            size = check_text(value, bytes_max, field=f"history[{number}]")
+            if not isinstance(size, int):
+                raise refused(size.reason, f"{size.field} is {size.found}", hint=size.remedy)
+        return seed
+
+    async def _create(self, chat_id: ChatId, seeds: tuple[Seed, ...]) -> None:
+        """Write a new session, and keep what is known of it for its first incarnation."""
+        services = self._services
+        state = SessionState(chat_id)
+        now_s = services.clock.wall_s()
+        decision = decide(state, Create(seeds), services.policy, now_s)
+        assert isinstance(decision, Decision), "a session that does not exist can be created"
+        events = tuple(
+            Event(chat_id, number, services.epoch, now_s, body) for number, body in enumerate(decision.bodies, 1)
+        )
+        reply = Reply()
+
+        def done(result: Result) -> None:
+            if isinstance(result, Committed):
+                ref = self._registry.get_or_insert(chat_id)
+                ref.transcript = Transcript(messages_max=services.limits.history_messages_max)
+                ref.committed(events, fold(state, decision.bodies))
+                self._registry.known.add(chat_id)
+                services.accounts.counts.created += 1
+                services.accounts.wrote(events)
+            reply.set(result)
+
+        services.committer.submit(Append(chat_id, 0, events), 64, done)
+        result = await reply.wait()
+        if isinstance(result, Failed):
+            raise result.error
+        if not isinstance(result, Committed) and chat_id not in self._registry.known:
+            message = f"the store has a session that its directory lacks: {result}"
+            raise StoreError(message, chat_id=chat_id, hint="open the store again")
+
+
+def check_going_on(services: Services, chat_id: object) -> None:
+    """Refuse what a runtime that is stopping or fenced does not begin any more."""
+    if services.stopping:
+        raise refused(DropReason.FENCED if services.fenced else DropReason.STOPPING, chat_id=chat_id)

@@ -1,0 +1,28 @@
+"""The history of a cold session, read when somebody needs it."""
+
+from actors.core.transcript import Transcript
+from actors.runtime.ref import Ref
+from actors.runtime.services import Services
+
+
+async def load_history(ref: Ref, services: Services) -> None:
+    """Read the history of a session, once; nothing is written meanwhile, since only its own task writes.
+
+    Raises StoreError if it cannot be read.
+    """
+    journal, limits = services.journal, services.limits
+    assert ref.state is not None, "a session has recovered before its history is asked for"
+    if ref.transcript is not None:
+        return
+    page = await journal.messages(ref.chat_id, None, limits.history_messages_max)
+    first_turn = page.before_turn or 0
+    transcript = Transcript(page.messages, messages_max=limits.history_messages_max, first_turn=first_turn)
+    open_turns = {queued.turn: queued.seq for queued in ref.state.open_turns}
+    after = min(open_turns.values(), default=ref.seq + 1) - 1
+    while after < ref.seq:
+        events = await journal.events(ref.chat_id, after, limits.page_rows_max)
+        for event in events:
+            if event.seq <= ref.seq and getattr(event.body, "turn", 0) in open_turns:
+                transcript.add(event)
+        after = events[-1].seq if events else ref.seq
+    ref.transcript = transcript

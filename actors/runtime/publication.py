@@ -1,0 +1,47 @@
+"""What is on disk, made known: to subscribers, to who waits, to the counts and to the log."""
+
+from actors.core.events import AttemptInterrupted, Event, TextAppended, ToolCalled, TurnEnded
+from actors.core.state import SessionState
+from actors.runtime.attempt import Outlet
+from actors.runtime.services import Services
+from actors.runtime.turn import Turn
+
+
+def publish(outlet: Outlet, events: tuple[Event, ...], state: SessionState, turn: Turn | None) -> None:
+    """Take over what is on disk: publish it, count it, log it."""
+    ref, services = outlet.ref, outlet.services
+    recorder = services.recorder
+    counts = services.accounts.counts
+    services.accounts.wrote(events)
+    for box in ref.committed(events, state):
+        outlet.lagged(box)
+    for event in events:
+        body = event.body
+        kind = type(body)
+        if kind is TurnEnded:
+            assert isinstance(body, TurnEnded), "kind is its type"
+            counts.turns[body.status] += 1
+            if recorder.informing:
+                _record_end(services, event, body)
+        elif kind is TextAppended:
+            if turn is not None and turn.unwritten:
+                turn.unwritten.popleft()
+        elif kind is ToolCalled:
+            counts.tool_calls += 1
+        elif kind is AttemptInterrupted:
+            counts.turns["retried"] += 1
+
+
+def _record_end(services: Services, event: Event, body: TurnEnded) -> None:
+    """Log the end of a turn; the text of a rejection is the agent's and is left out."""
+    services.recorder.record(
+        "info",
+        "turn.ended",
+        chat_id=event.chat_id,
+        epoch=event.epoch,
+        seq=event.seq,
+        turn=body.turn,
+        status=body.status.value,
+        reason=body.reason,
+        error=body.error if body.reason == "crashed" else "",
+    )
