@@ -97,6 +97,21 @@ class RunningTurn:
 
 
 @attrs.frozen
+class Standing:
+    """What stands in a session beside its turns, and seldom changes.
+
+    It is one value of its own so that the events of a turn, which are many, carry it along untouched. ``overlap`` is
+    what the session itself says about a message that finds a turn running; empty means that its agent decides.
+    """
+
+    overlap: str = ""
+    paused: bool = False
+
+
+_NOTHING = Standing()
+
+
+@attrs.frozen
 class SessionState:
     """Everything a session must know to decide; ``seq`` is the number of its last event, 0 before creation."""
 
@@ -106,6 +121,7 @@ class SessionState:
     running: RunningTurn | None = None
     queue: tuple[QueuedTurn, ...] = ()
     saved: str | None = None
+    standing: Standing = _NOTHING
 
     @property
     def open_turns(self) -> tuple[QueuedTurn, ...]:
@@ -128,20 +144,26 @@ def evolve(state: SessionState, body: EventBody) -> SessionState:
         case MessageAccepted():
             queued = QueuedTurn(body.turn, body.message_id, body.text, body.sender, body.deadline_s, 0, seq)
             return SessionState(
-                state.chat_id, seq, max(state.turns, body.turn), running, (*state.queue, queued), state.saved
+                state.chat_id,
+                seq,
+                max(state.turns, body.turn),
+                running,
+                (*state.queue, queued),
+                state.saved,
+                state.standing,
             )
         case TurnStarted():
             queue = state.queue
             if queue and queue[0].turn == body.turn:
                 begun = RunningTurn(queue[0], body.attempt, prompts_total=queue[0].prompts)
-                return SessionState(state.chat_id, seq, state.turns, begun, queue[1:], state.saved)
+                return SessionState(state.chat_id, seq, state.turns, begun, queue[1:], state.saved, state.standing)
             return attrs.evolve(state, seq=seq)  # no decision says so: only the first in the queue starts
         case TurnEnded():
             queue = state.queue
             if queue:
                 queue = tuple([item for item in queue if item.turn != body.turn])
             left = None if running is not None and running.turn == body.turn else running
-            return SessionState(state.chat_id, seq, state.turns, left, queue, state.saved)
+            return SessionState(state.chat_id, seq, state.turns, left, queue, state.saved, state.standing)
         case AttemptInterrupted() if running is not None:
             again = attrs.evolve(running.queued, attempts=body.attempt, prompts=running.prompts_total)
             return attrs.evolve(state, seq=seq, running=None, queue=(again, *state.queue))
@@ -151,7 +173,7 @@ def evolve(state: SessionState, body: EventBody) -> SessionState:
             return attrs.evolve(state, seq=seq)
         case _:
             grown = None if running is None else grow(running, body)
-            return SessionState(state.chat_id, seq, state.turns, grown, state.queue, state.saved)
+            return SessionState(state.chat_id, seq, state.turns, grown, state.queue, state.saved, state.standing)
 
 
 def fold(state: SessionState, bodies: tuple[EventBody, ...]) -> SessionState:

@@ -117,6 +117,10 @@ MIGRATIONS: Final[tuple[str, ...]] = (
         deleted_at_s REAL NOT NULL
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE session ADD COLUMN overlap TEXT NOT NULL DEFAULT '';
+    ALTER TABLE session ADD COLUMN paused INTEGER NOT NULL DEFAULT 0;
+    """,
 )
 
 
