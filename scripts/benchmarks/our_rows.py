@@ -48,7 +48,7 @@ UPDATE_SESSION = (
 )
 
 SCHEMA = (
-    *(step for step in MIGRATIONS[0].split(";\n") if step.strip()),
+    *(step for migration in MIGRATIONS for step in migration.split(";\n") if step.strip()),
     (
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)"
         " INSERT INTO session (chat, chat_id, seq, turns) SELECT i, 'live:' || i, 0, 0 FROM n"
