@@ -16,8 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent
 NO_TESTS_COLLECTED = 5
 """The exit code of pytest when no test matches; no harm where none is marked slow."""
 
-SLOW_WORKERS_MAX = 4
-"""Each slow test starts processes of its own, so more workers than this disturb one another."""
+WORKERS_MAX = 4
+"""Slow tests start processes of their own, so more workers than this disturb one another."""
 
 
 class Step(NamedTuple):
@@ -44,10 +44,10 @@ def steps(*, fix: bool, fast: bool) -> list[Step]:
     chosen += [
         Step("imports", ("-c", import_linter, "--no-logo")),
         Step("types", ("-m", "mypy")),
-        Step("tests", ("-m", "pytest", "-m", "not slow")),
+        Step("tests", ("-m", "pytest", "-q", "-m", "not slow", "-n", "auto", "--maxprocesses", str(WORKERS_MAX))),
     ]
     if not fast:
-        workers = ("-n", "auto", "--maxprocesses", str(SLOW_WORKERS_MAX))
+        workers = ("-n", "auto", "--maxprocesses", str(WORKERS_MAX))
         slow = ("-m", "pytest", "-m", "slow", *workers)
         chosen.append(Step("slow tests", slow, passes=(0, NO_TESTS_COLLECTED)))
     return chosen
