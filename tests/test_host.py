@@ -107,6 +107,7 @@ async def test_limits_and_clock_are_those_that_were_given(autojump_clock: MockCl
         assert runtime.statistics().limits == Limits()
 
 
+@pytest.mark.rule("promise_storage_9")
 async def test_a_store_in_use_is_refused_or_taken_over(tmp_path: Path) -> None:
     """One owner at a time; the one before is fenced and knows it."""
     path = tmp_path / "chats.db"

@@ -17,6 +17,9 @@ WITHOUT_TWIN = {"__init__.py", "__main__.py"}
 TESTED_ELSEWHERE: dict[str, str] = {}
 """Modules without a twin of their own, each with where its tests are, and why."""
 
+SURFACES = {"actors/__init__.py", "actors/testing/__init__.py"}
+"""The two packages that hosts import names from; inside, each name is imported from where it is defined."""
+
 NAMELESS = {"base", "common", "helper", "helpers", "manager", "managers", "util", "utils"}
 """Names that say where code was put instead of what it is."""
 
@@ -96,14 +99,24 @@ def test_every_exception_to_the_twins_is_still_one() -> None:
 
 
 def test_no_package_holds_code_in_its_init() -> None:
-    """Below the root, ``__init__.py`` is a docstring: its primitives, and what it may not know."""
+    """But for the surfaces, ``__init__.py`` is a docstring: its primitives, and what it may not know."""
     offenders = []
     for path in python_files("actors"):
-        if path.name == "__init__.py" and path != ROOT / "actors" / "__init__.py":
+        if path.name == "__init__.py" and name(path) not in SURFACES:
             module = parse(path)
             if len(module.body) != 1 or ast.get_docstring(module) is None:
                 offenders.append(name(path))
     assert not offenders, "\n".join(offenders)
+
+
+def test_a_surface_imports_names_and_does_nothing_else() -> None:
+    """What is public is gathered there and defined elsewhere."""
+    for surface in SURFACES:
+        for statement in parse(ROOT / surface).body:
+            assert isinstance(
+                statement, ast.Expr | ast.Import | ast.ImportFrom | ast.Assign | ast.AnnAssign | ast.With
+            ), f"{surface}:{statement.lineno}"
+            assert not isinstance(statement, ast.Assign) or ast.unparse(statement.targets[0]).startswith("__"), surface
 
 
 def test_every_module_stays_under_its_size() -> None:

@@ -207,6 +207,7 @@ def test_a_json_value_arrives_equal_and_private(value: object) -> None:
         assert frozen[0] is not value
 
 
+@pytest.mark.rule("D1")
 def test_a_sender_that_changes_its_payload_changes_nothing_any_more() -> None:
     """The copy is deep."""
     value: dict[str, list[int]] = {"a": [1]}
@@ -228,6 +229,7 @@ def test_a_nesting_that_json_can_hold_is_taken() -> None:
     assert freeze_payload(nested(200), KIB) == (nested(200), 402)
 
 
+@pytest.mark.rule("D1")
 def test_an_envelope_cannot_be_changed() -> None:
     """From the moment it is admitted, neither it nor where it comes from is altered."""
     origin = Origin(sender="live:1", call_chain=(ChatId("live:1"),))

@@ -174,18 +174,21 @@ def is_chat_id(value: str) -> bool:
     )
 
 
+@pytest.mark.rule("pack_7")
 @pytest.mark.parametrize(("value", "reason"), INVALID, ids=shown)
 def test_what_is_no_chat_id_gets_the_first_reason_that_applies(value: object, reason: DropReason) -> None:
     """Nothing is repaired, trimmed or lowered, and nothing raises."""
     assert parse_chat_id(value) is reason
 
 
+@pytest.mark.rule("promise_words_1")
 @pytest.mark.parametrize("value", VALID, ids=lambda value: value[:40])
 def test_a_chat_id_is_taken_byte_for_byte(value: str) -> None:
     """What is parsed is what was given."""
     assert parse_chat_id(value) is value
 
 
+@pytest.mark.rule("promise_words_4")
 @given(st.text(st.sampled_from("aZ09_.:-/é \x00\ud800"), max_size=12), st.sampled_from(SOURCES))
 def test_the_parser_agrees_with_the_grammar(session: str, source: str) -> None:
     """On any text the one expression and the words of the grammar come to the same."""
@@ -200,6 +203,7 @@ def test_parsing_gives_an_id_or_a_reason_and_never_raises(value: object) -> None
         assert parsed is value or parsed in {MISSING, WRONG, MALFORMED}
 
 
+@pytest.mark.rule("promise_words_2")
 @given(st.from_regex(GRAMMAR, fullmatch=True).filter(is_chat_id))
 def test_a_parsed_id_names_its_source_and_keeps_its_kind(value: str) -> None:
     """The source is what stands before the first colon."""
@@ -216,11 +220,13 @@ def test_every_source_can_have_sessions(source: Source) -> None:
     assert source_of(parsed) is source
 
 
+@pytest.mark.rule("promise_words_1")
 def test_ids_that_differ_in_case_are_two_ids() -> None:
     """Compared byte for byte: no folding anywhere."""
     assert parse_chat_id("live:a") != parse_chat_id("live:A")
 
 
+@pytest.mark.rule("promise_words_3")
 @pytest.mark.parametrize(("chat_id", "origin"), ORIGINS)
 def test_a_side_channel_names_the_session_it_belongs_to(chat_id: str, origin: str | None) -> None:
     """Only the lane that is called so is one; every other session is its own."""

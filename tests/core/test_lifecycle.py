@@ -223,6 +223,7 @@ def test_a_table_cannot_be_changed(life: str) -> None:
         table[start_of(states), "vanish"] = start_of(states)  # type: ignore[index]  # the point of the test
 
 
+@pytest.mark.rule("L1")
 @pytest.mark.parametrize(("phase", "trigger"), PHASE_PAIRS)
 def test_a_session_moves_as_its_table_says_and_in_no_other_way(phase: SessionPhase, trigger: str) -> None:
     """Every phase meets every trigger of every life: what is not in the table is a bug, and says so."""
@@ -247,6 +248,7 @@ def test_the_runtime_moves_sessions_by_every_trigger_of_the_table() -> None:
     assert told == {trigger for _, trigger in SESSION}
 
 
+@pytest.mark.rule("promise_words_5")
 @given(plays())
 def test_a_turn_moves_only_as_its_table_says(play: Play) -> None:
     """One command moves a turn by one entry of the table, or not at all; a new one is queued before it starts."""

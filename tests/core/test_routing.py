@@ -51,6 +51,7 @@ def view_of(wrong: dict[DropReason, bool], phase: SessionPhase) -> View:
     )
 
 
+@pytest.mark.rule("D3")
 @pytest.mark.parametrize(("flags", "phase"), MATRIX)
 def test_the_first_check_that_fails_gives_the_reason(flags: tuple[bool, ...], phase: SessionPhase) -> None:
     """Every set of failing checks in every phase: one order, so the same envelope always gets the same reason."""
@@ -67,6 +68,7 @@ def test_the_first_check_that_fails_gives_the_reason(flags: tuple[bool, ...], ph
     assert decision == (PHASES[phase] if first is None else Drop(first))
 
 
+@pytest.mark.rule("D3")
 def test_the_order_of_the_checks_is_the_order_of_the_reasons() -> None:
     """The closed set is written down in the order in which it is checked, and each phase's reason comes after."""
     reasons = list(DropReason)
@@ -130,6 +132,7 @@ def test_each_phase_comes_to_one_decision(phase: SessionPhase, expected: Deliver
     assert route(CHAT, attrs.evolve(LIVE, phase=phase), now_s=NOW_S) == expected
 
 
+@pytest.mark.rule("D2")
 def test_a_decision_names_the_chat_that_was_addressed() -> None:
     """There is no default and no substitute: what goes in comes out."""
     other = ChatId("live:side-channel:42")

@@ -136,6 +136,7 @@ def test_a_turn_waits_while_a_call_or_a_prompt_is_open() -> None:
     assert seen == ["waiting", "waiting", "running"]
 
 
+@pytest.mark.rule("promise_path_5", "promise_path_26", "J1")
 def test_an_ending_turn_closes_everything_it_leaves_open_in_one_decision() -> None:
     """Part, calls and prompts first, in that order and numbered after the last words; then the state; then the end."""
     state = fold(RUNNING, (*texts("Hm"), ToolCalled(1, 1, 0, 1, 0, "a", "find", "{}")))
@@ -175,6 +176,7 @@ def test_the_agents_state_is_saved_with_its_turn_and_kept_for_the_next() -> None
     assert fold(state, decided(state, Accept("m2", "and?")).bodies).saved == '{"seen":1}'
 
 
+@pytest.mark.rule("pitfall_13")
 def test_a_retried_turn_stands_in_front_and_counts_its_attempts() -> None:
     """What was accepted first is still answered first; what the attempt left open is closed with it."""
     play = Play().play([Send(), Send(), Say("text", "Hm"), Call(("a",)), Die(retry=True)])

@@ -39,6 +39,7 @@ def turn_of(body: EventBody) -> int:
     return number
 
 
+@pytest.mark.rule("promise_words_8")
 @given(plays())
 def test_the_number_of_a_session_counts_its_events(play: Play) -> None:
     """Every event is numbered one higher than the one before, from 1, and the state knows the last."""
@@ -82,6 +83,7 @@ def test_evolving_never_fails_whatever_the_event(kind: type[EventBody], play: Pl
     assert (after.chat_id, after.seq) == (CHAT, play.state.seq + 1)
 
 
+@pytest.mark.rule("promise_1", "promise_words_5")
 @given(plays())
 def test_every_turn_has_one_end_and_it_is_its_last_event(play: Play) -> None:
     """After its terminal event a turn is silent; a turn without one is open, and only such a turn is."""
@@ -98,6 +100,7 @@ def test_every_turn_has_one_end_and_it_is_its_last_event(play: Play) -> None:
     assert {queued.turn for queued in play.state.open_turns} == accepted - ended
 
 
+@pytest.mark.rule("T1")
 @given(plays())
 def test_turns_never_overlap_and_each_attempt_is_counted(play: Play) -> None:
     """One attempt runs at a time, whatever speaks is of that attempt, and attempts are numbered 1, 2, and so on."""
@@ -125,6 +128,7 @@ def test_turns_never_overlap_and_each_attempt_is_counted(play: Play) -> None:
     assert running == (None if state is None else (state.turn, state.attempt))
 
 
+@pytest.mark.rule("M4", "promise_path_6")
 @given(plays())
 def test_turns_are_numbered_and_begun_in_the_order_of_acceptance(play: Play) -> None:
     """First come, first served: no turn begins before one that was accepted earlier and has not ended."""
@@ -141,6 +145,7 @@ def test_turns_are_numbered_and_begun_in_the_order_of_acceptance(play: Play) -> 
     assert [queued.turn for queued in play.state.open_turns] == waiting
 
 
+@pytest.mark.rule("promise_6")
 @given(plays())
 def test_every_tool_call_has_exactly_one_outcome_before_its_attempt_is_over(play: Play) -> None:
     """A call that the agent left open is sealed; none ends twice, none that was never made ends."""

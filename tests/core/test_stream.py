@@ -33,6 +33,7 @@ def test_every_item_names_its_chat(item: Item) -> None:
     assert type(item).__struct_fields__[0] == "chat_id"
 
 
+@pytest.mark.rule("promise_words_9")
 @pytest.mark.parametrize("kind", get_args(Signal))
 def test_a_signal_carries_no_number(kind: type[Signal]) -> None:
     """It is never stored, so it neither has a place in the order nor moves a cursor."""

@@ -52,6 +52,7 @@ def said(messages: Sequence[Message]) -> list[tuple[int, str, str]]:
     return [(message.turn, message.role, message.text) for message in messages]
 
 
+@pytest.mark.rule("promise_6")
 @given(plays())
 def test_a_transcript_is_legal_for_a_model(play: Play) -> None:
     """In every turn that ended each tool call has exactly one result, and the result comes after the call."""

@@ -39,6 +39,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return digests(store)
 
 
+@pytest.mark.rule("promise_1", "L7", "pitfall_35")
 @pytest.mark.parametrize("kills_at", [(10,), (1, 2, 4, 30, 90)], ids=["once", "five times"])
 def test_a_run_that_was_killed_ends_as_if_it_had_not_been(
     kills_at: tuple[int, ...], tmp_path: Path, undisturbed: dict[str, str]
@@ -63,6 +64,7 @@ def test_a_run_that_was_killed_ends_as_if_it_had_not_been(
     assert kinds["turn.started"] == summary["turns"] + kinds["attempt.interrupted"]
 
 
+@pytest.mark.rule("pitfall_12")
 def test_no_message_is_there_twice_after_a_kill(tmp_path: Path, undisturbed: dict[str, str]) -> None:
     """Messages are sent again under their keys, and every key has one turn."""
     store = tmp_path / "s.db"

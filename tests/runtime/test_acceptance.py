@@ -33,6 +33,7 @@ def texts_of(events: Sequence[Event]) -> list[str]:
     return [event.body.text for event in events if isinstance(event.body, TextAppended)]
 
 
+@pytest.mark.rule("promise_path_4", "M9", "pitfall_22")
 async def test_a_key_gives_the_first_receipt_while_queued_running_and_ended(autojump_clock: MockClock) -> None:
     """However often and however late it is sent, and across a new life on the same store."""
     store = MemoryStore()
@@ -55,6 +56,7 @@ async def test_a_key_gives_the_first_receipt_while_queued_running_and_ended(auto
     assert len(script.runs) == 2
 
 
+@pytest.mark.rule("promise_path_4", "M9")
 async def test_one_key_sent_many_times_in_the_same_tick_gives_one_turn(autojump_clock: MockClock) -> None:
     """Also while other messages and keys are in between."""
     receipts: list[Receipt] = []

@@ -42,6 +42,7 @@ class Books:
         return records_of(self.log)
 
 
+@pytest.mark.rule("promise_2")
 async def test_an_envelope_that_is_refused_is_counted_kept_and_logged(autojump_clock: MockClock) -> None:
     """By its reason, with what it cost and when it was."""
     books = Books()
@@ -97,6 +98,7 @@ async def test_a_host_may_keep_no_dead_letters_at_all(autojump_clock: MockClock)
     assert books.accounts.counts.dropped == {"busy": 1}
 
 
+@pytest.mark.rule("X2", "pitfall_27")
 async def test_a_flood_of_one_reason_is_a_few_lines_in_the_log(autojump_clock: MockClock) -> None:
     """Whatever addresses it comes from, and another reason is still heard."""
     books = Books()

@@ -43,6 +43,7 @@ async def events_of(journal: MemoryJournal, chat_id: str) -> tuple[Event, ...]:
     return await journal.events(chat_id, 0, 100_000)  # type: ignore[arg-type]  # a test knows its ids
 
 
+@pytest.mark.rule("promise_path_6")
 async def test_messages_of_one_session_are_answered_in_the_order_of_their_acceptance(
     autojump_clock: MockClock,
 ) -> None:
@@ -68,6 +69,7 @@ async def test_messages_of_one_session_are_answered_in_the_order_of_their_accept
     assert started == list(range(1, 21))
 
 
+@pytest.mark.rule("pack_3")
 @pytest.mark.parametrize("overlap", ["queue", "reject"])
 async def test_two_sends_in_the_same_tick_are_told_apart_under_both_policies(
     overlap: str, autojump_clock: MockClock
@@ -94,6 +96,7 @@ async def test_two_sends_in_the_same_tick_are_told_apart_under_both_policies(
             assert (await receipt.result()).text == "ok", "no reply is mixed with another"
 
 
+@pytest.mark.rule("pack_1", "pitfall_25", "D2")
 async def test_three_chats_with_overlapping_chunks_keep_each_only_its_own_word(autojump_clock: MockClock) -> None:
     """Distinct words at random moments, in pieces, with tools between: nothing crosses over."""
     chance = random.Random(3)
@@ -123,6 +126,7 @@ async def test_three_chats_with_overlapping_chunks_keep_each_only_its_own_word(a
         assert set(said.replace(words[chat_id], "")) <= set(), "no other word is in it"
 
 
+@pytest.mark.rule("pack_8")
 async def test_whoever_finishes_first_is_told_first(autojump_clock: MockClock) -> None:
     """The end of A is announced to A's waiter at once, though B goes on."""
     script = ScriptedAgent(scripts={"live:a": [Wait(1.0)], "live:b": [Wait(50.0)]})
@@ -137,6 +141,7 @@ async def test_whoever_finishes_first_is_told_first(autojump_clock: MockClock) -
         assert trio.current_time() == pytest.approx(50.0, abs=0.01)
 
 
+@pytest.mark.rule("T2")
 async def test_the_state_is_committed_with_its_turn_and_forgotten_when_the_turn_fails(
     autojump_clock: MockClock,
 ) -> None:
@@ -191,6 +196,7 @@ async def test_a_text_that_the_agent_returns_is_its_last_word(autojump_clock: Mo
         assert (await (await runtime.send("live:a", "hello")).result()).text == "one two"
 
 
+@pytest.mark.rule("pack_22")
 async def test_an_error_is_kept_with_the_session_though_nobody_watches(autojump_clock: MockClock) -> None:
     """Whoever looks later finds it: in the result, the history and the next snapshot."""
     store = MemoryStore()
@@ -209,6 +215,7 @@ async def test_an_error_is_kept_with_the_session_though_nobody_watches(autojump_
         assert (await again.result()) == result
 
 
+@pytest.mark.rule("pack_23")
 async def test_a_limit_reached_in_one_session_does_not_touch_another(autojump_clock: MockClock) -> None:
     """Queue, turn time and restarts are counted per session."""
     limits = Limits(queue_turns_max=1, turn_s=10.0, restarts_max=1)
@@ -238,6 +245,7 @@ async def test_the_time_of_a_turn_begins_with_the_turn(autojump_clock: MockClock
         assert trio.current_time() == pytest.approx(2250.0, abs=1.0)
 
 
+@pytest.mark.rule("D5")
 async def test_a_session_that_gets_its_first_messages_at_once_is_brought_up_once(autojump_clock: MockClock) -> None:
     """Concurrent first messages share one activation and keep their order."""
     store = MemoryStore()
@@ -255,6 +263,7 @@ async def test_a_session_that_gets_its_first_messages_at_once_is_brought_up_once
     assert accepted == list(range(1, 11))
 
 
+@pytest.mark.rule("pack_10")
 async def test_ten_messages_to_each_of_many_sessions_are_all_answered_in_order(autojump_clock: MockClock) -> None:
     """Two hundred sessions, a thousand messages: each session has its own, in its order."""
     sessions, each = 200, 5

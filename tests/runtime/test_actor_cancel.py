@@ -34,6 +34,7 @@ from actors.testing import (
 CHAT = ChatId("live:a")
 
 
+@pytest.mark.rule("promise_7", "T4", "promise_path_25")
 async def test_a_running_turn_is_cancelled_at_once_and_what_it_said_is_kept(autojump_clock: MockClock) -> None:
     """The session takes the next message."""
     script = ScriptedAgent(scripts={(CHAT, 1): [Say("half"), Hang()]})
@@ -152,6 +153,7 @@ async def test_a_turn_is_told_to_stop_while_the_disk_hangs(autojump_clock: MockC
         assert (await receipt.result()).text == "half"
 
 
+@pytest.mark.rule("pitfall_17", "pack_2")
 async def test_an_agent_that_does_not_let_go_is_given_up_and_its_late_words_reach_nobody(
     autojump_clock: MockClock,
 ) -> None:
@@ -323,6 +325,7 @@ async def test_an_agent_that_shields_a_write_is_told_when_its_session_is_killed(
     assert told == ["over"]
 
 
+@pytest.mark.rule("M1", "pitfall_5")
 async def test_cancelling_does_not_wait_behind_a_full_mailbox(autojump_clock: MockClock) -> None:
     """Control overtakes messages."""
     async with checked_runtime(agent(ScriptedAgent([Hang()], {(CHAT, 2): []})), limits=Limits(queue_turns_max=1)) as (

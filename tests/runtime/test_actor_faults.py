@@ -93,6 +93,7 @@ def bystander() -> dict[ScriptKey, Script]:
     return {chat_id: [Say(f"words of {chat_id} ", pieces=5, every_s=0.3), Call("tool")] for chat_id in BYSTANDERS}
 
 
+@pytest.mark.rule("promise_3", "S1", "pitfall_2", "pitfall_3")
 @pytest.mark.parametrize("kind", RAISED)
 async def test_whatever_an_agent_raises_ends_its_turn_and_touches_no_other_session(
     kind: str, autojump_clock: MockClock
@@ -111,6 +112,7 @@ async def test_whatever_an_agent_raises_ends_its_turn_and_touches_no_other_sessi
     assert sick.runs.count((SICK, 3, 1)) == 1, "the turn after it is answered once"
 
 
+@pytest.mark.rule("promise_3")
 @pytest.mark.parametrize("kind", ENDED)
 async def test_whatever_an_agent_does_its_turn_ends_and_touches_no_other_session(
     kind: str, autojump_clock: MockClock

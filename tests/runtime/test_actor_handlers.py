@@ -101,6 +101,7 @@ async def test_messages_are_handled_once_and_in_the_order_of_their_admission(aut
     assert desk.seen == [("live:a", number) for number in range(200)]
 
 
+@pytest.mark.rule("T1")
 async def test_a_message_is_handled_while_a_turn_runs_and_the_turn_goes_on(autojump_clock: MockClock) -> None:
     """The agent's own writes are not held up by a stream of messages either."""
     desk = Desk()
@@ -184,6 +185,7 @@ async def test_the_asker_of_a_handler_that_raises_is_told_at_once(
         assert runtime.statistics().crashes == 1
 
 
+@pytest.mark.rule("S8")
 async def test_a_handler_that_refuses_is_not_a_failure(autojump_clock: MockClock) -> None:
     """The asker hears the words, nobody is restarted, and memory is kept."""
     desk = Desk()
@@ -248,6 +250,7 @@ async def test_the_memory_of_a_session_lives_as_long_as_its_incarnation(autojump
         assert await runtime.ask("live:a", "count") == 0
 
 
+@pytest.mark.rule("A2", "pitfall_14")
 async def test_an_ask_that_is_too_late_to_begin_says_that_nothing_has_happened(autojump_clock: MockClock) -> None:
     """It is withdrawn, so the handler never sees it."""
     desk = Desk()
@@ -263,6 +266,7 @@ async def test_an_ask_that_is_too_late_to_begin_says_that_nothing_has_happened(a
     assert desk.seen == [("live:a", {"sleep": 3.0})]
 
 
+@pytest.mark.rule("A2", "pitfall_14")
 async def test_an_ask_that_runs_too_long_says_that_nobody_can_know(autojump_clock: MockClock) -> None:
     """Its late reply is dropped, counted and logged."""
     desk = Desk()
@@ -277,6 +281,7 @@ async def test_an_ask_that_runs_too_long_says_that_nobody_can_know(autojump_cloc
     assert [record["event"] for record in records_of(log)].count("ask.late_reply") == 1
 
 
+@pytest.mark.rule("A2")
 async def test_an_ask_that_finds_no_room_in_time_was_never_enqueued(autojump_clock: MockClock) -> None:
     """The third outcome class of a timeout."""
     desk = Desk()
@@ -319,6 +324,7 @@ async def test_an_ask_in_the_box_of_a_session_that_stops_is_answered_as_not_star
     assert [error.outcome for error in errors] == ["not_started", "not_started"]
 
 
+@pytest.mark.rule("A4")
 async def test_an_ask_that_is_being_handled_when_its_session_ends_is_answered(autojump_clock: MockClock) -> None:
     """Nobody waits for a handler that is gone."""
     desk = Desk()
@@ -337,6 +343,7 @@ async def test_an_ask_that_is_being_handled_when_its_session_ends_is_answered(au
         assert trio.current_time() < 60.0
 
 
+@pytest.mark.rule("A6")
 async def test_an_asker_that_is_cancelled_withdraws_what_has_not_begun(autojump_clock: MockClock) -> None:
     """What has begun goes on, and its reply is late."""
     desk = Desk()
@@ -353,6 +360,7 @@ async def test_an_asker_that_is_cancelled_withdraws_what_has_not_begun(autojump_
     assert desk.seen == [("live:a", {"sleep": 2.0})]
 
 
+@pytest.mark.rule("A5", "pitfall_15")
 @pytest.mark.parametrize("ring", [["live:a"], ["live:a", "live:b"], ["live:a", "live:b", "live:c"]])
 async def test_a_circle_of_asks_is_refused_with_its_path(ring: list[str], autojump_clock: MockClock) -> None:
     """Asking oneself, asking back, and a ring of three: told at once, not when a deadline passes."""

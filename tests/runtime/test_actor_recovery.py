@@ -77,6 +77,7 @@ def ends_in(events: Sequence[Event]) -> list[tuple[int, int, str, str]]:
     return [(b.turn, b.attempt, str(b.status), b.reason) for b in bodies if isinstance(b, TurnEnded)]
 
 
+@pytest.mark.rule("promise_4", "promise_path_18", "M4")
 async def test_a_turn_that_was_running_is_marked_and_what_was_queued_goes_on(autojump_clock: MockClock) -> None:
     """Its partial text is kept, its calls are sealed, and nobody runs it again."""
     store = MemoryStore()
@@ -113,6 +114,7 @@ async def test_opening_again_changes_nothing_once_everything_is_settled(autojump
     assert stored[0] == stored[1] == stored[2]
 
 
+@pytest.mark.rule("promise_path_20", "promise_path_23")
 async def test_a_turn_is_begun_again_under_the_policy_retry_and_counted_before_each_run(
     autojump_clock: MockClock,
 ) -> None:
@@ -289,6 +291,7 @@ async def test_work_that_was_accepted_waits_while_its_session_cannot_be_read(
     assert [turn for _, turn, _ in script.runs] == [2, 3, 4]
 
 
+@pytest.mark.rule("pack_11")
 @pytest.mark.parametrize("operation", ["load", "messages", "find"])
 async def test_a_journal_that_raises_what_it_should_not_costs_one_session_and_answers_everybody(
     operation: str, autojump_clock: MockClock
@@ -338,6 +341,7 @@ async def test_a_stopped_session_comes_up_with_its_next_message_and_goes_on_with
     assert [turn for _, turn, _ in script.runs] == [1, 2, 3, 4]
 
 
+@pytest.mark.rule("promise_path_22")
 async def test_the_start_of_every_attempt_is_on_disk_before_its_agent_runs(autojump_clock: MockClock) -> None:
     """A crash of the process counts, whatever the agent did."""
     journal = MemoryJournal()

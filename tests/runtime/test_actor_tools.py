@@ -73,6 +73,7 @@ async def read_in_next_life(store: MemoryStore) -> tuple[Event, ...]:
         return await journal.events(CHAT, 0, 100)
 
 
+@pytest.mark.rule("promise_path_26")
 @pytest.mark.parametrize("how", ENDS)
 async def test_a_call_that_is_open_when_its_turn_ends_is_sealed_in_the_same_write(
     how: str, autojump_clock: MockClock
@@ -93,6 +94,7 @@ async def test_a_call_that_is_open_when_its_turn_ends_is_sealed_in_the_same_writ
     assert all(isinstance(body, ToolEnded | TurnEnded) for body in bodies[-3:])
 
 
+@pytest.mark.rule("promise_6")
 async def test_the_transcript_pairs_every_call_with_its_result_for_a_model(autojump_clock: MockClock) -> None:
     """Call ids of the model are kept, may repeat in another turn, and results stand after their calls."""
 
@@ -196,6 +198,7 @@ async def test_a_turn_may_call_so_many_tools_and_no_more(autojump_clock: MockClo
         assert (statistics.tool_calls, statistics.crashes) == (7, 0)
 
 
+@pytest.mark.rule("pack_12")
 async def test_two_chats_ask_at_once_and_get_each_its_own_answer(autojump_clock: MockClock) -> None:
     """Crossed, late, double, for an unknown prompt: only the right one counts."""
     script = ScriptedAgent([Ask("may I?", "permission", ("yes", "no")), Do(say_answer)])
@@ -243,6 +246,7 @@ async def test_an_answer_that_cannot_be_stored_is_refused_and_the_prompt_stays_o
     assert script.answers == ["this"]
 
 
+@pytest.mark.rule("promise_words_16")
 async def test_the_first_of_many_answers_wins(autojump_clock: MockClock) -> None:
     """Given in the same tick, exactly one is taken."""
     script = ScriptedAgent([Ask("which?")])
@@ -309,6 +313,7 @@ async def test_a_question_nobody_answered_is_closed_with_its_turn(autojump_clock
     assert not any(isinstance(body, PromptAnswered) for body in bodies)
 
 
+@pytest.mark.rule("promise_words_17")
 async def test_a_question_is_part_of_the_snapshot_while_it_is_open(autojump_clock: MockClock) -> None:
     """Whoever comes later sees what is being asked, and can answer it."""
     async with checked_runtime(ScriptedAgent([Say("hm"), Ask("which?", "choice", ("a", "b"))])) as runtime:

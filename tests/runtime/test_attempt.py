@@ -72,6 +72,7 @@ async def test_an_agent_that_returns_nothing_says_nothing(autojump_clock: MockCl
     assert turn.close(PartStatus.COMPLETE) == ()
 
 
+@pytest.mark.rule("S1", "pitfall_2")
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit, GeneratorExit, AssertionError])
 async def test_nothing_an_agent_raises_passes_the_barrier(
     error: type[BaseException], autojump_clock: MockClock
@@ -82,6 +83,7 @@ async def test_nothing_an_agent_raises_passes_the_barrier(
     assert type(done.crash) is error
 
 
+@pytest.mark.rule("S8")
 async def test_an_agent_that_rejects_has_not_crashed(autojump_clock: MockClock) -> None:
     """Its text is kept, since the host wrote it for that."""
     done, _ = await attempt([Raise(Reject("not today"))])

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import pytest
 import trio
 from trio.testing import MockClock
 
@@ -23,6 +24,7 @@ def written_at(events: Sequence[Event], began_s: float) -> list[float]:
     return [round(event.at_s - began_s, 3) for event in events if isinstance(event.body, TextAppended)]
 
 
+@pytest.mark.rule("promise_words_10")
 async def test_text_is_on_disk_within_the_window(autojump_clock: MockClock) -> None:
     """An agent that speaks slowly is written once per window; one that says no more is written all the same."""
     journal = MemoryJournal()
@@ -41,6 +43,7 @@ async def test_text_is_on_disk_within_the_window(autojump_clock: MockClock) -> N
     assert moments[-1] <= 1.0 + 0.25 + 0.01
 
 
+@pytest.mark.rule("promise_words_10")
 async def test_text_is_on_disk_as_soon_as_there_is_enough_of_it(autojump_clock: MockClock) -> None:
     """A fast agent does not wait for the window, and is not written piece by piece."""
     journal = MemoryJournal()
@@ -56,6 +59,7 @@ async def test_text_is_on_disk_as_soon_as_there_is_enough_of_it(autojump_clock: 
         assert 5 <= len(texts) <= 100
 
 
+@pytest.mark.rule("promise_words_9")
 async def test_every_piece_is_shown_at_once_however_long_the_window_is(autojump_clock: MockClock) -> None:
     """Signals do not wait for the disk."""
     moments: list[float] = []
@@ -93,6 +97,7 @@ async def test_a_part_that_ends_is_closed_before_what_comes_after_it(autojump_cl
     ]
 
 
+@pytest.mark.rule("promise_words_11")
 async def test_what_was_shown_before_a_crash_is_at_most_one_window_ahead_of_the_disk(
     autojump_clock: MockClock,
 ) -> None:

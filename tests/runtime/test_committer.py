@@ -88,6 +88,7 @@ class Groups(FaultyJournal):
         return await super().commit(entries)
 
 
+@pytest.mark.rule("J5")
 async def test_what_gathers_while_one_group_is_written_is_the_next_group(autojump_clock: MockClock) -> None:
     """The size of a group follows the load, and no entry waits for a timer."""
     journal = Groups()
@@ -159,6 +160,7 @@ async def test_a_group_that_fails_is_tried_again_with_growing_delays_until_it_is
     assert watched.committer.statistics.retries == 5
 
 
+@pytest.mark.rule("promise_storage_7")
 @pytest.mark.parametrize(
     "error",
     [

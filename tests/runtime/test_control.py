@@ -39,6 +39,7 @@ def test_whoever_prepares_wants_the_history_unless_told_otherwise() -> None:
     assert not Prepare(Reply(), history=False).history
 
 
+@pytest.mark.rule("M1")
 def test_signals_of_one_kind_replace_each_other_and_leave_the_rest() -> None:
     """However often a stop is asked for, one waits."""
     box = Mailbox(1, 1000, Budget(1000))
@@ -72,6 +73,7 @@ async def test_a_stop_lets_what_was_taken_be_handled_and_takes_nothing_more(auto
         assert runtime.statistics().letters.dead == 0
 
 
+@pytest.mark.rule("M1")
 async def test_a_cancellation_is_heard_while_the_turn_runs(autojump_clock: MockClock) -> None:
     """And while messages are queued behind it, which go on afterwards."""
     script = ScriptedAgent([Say("ok")], {("live:a", 1): [Say("begun"), Hang()]})

@@ -44,6 +44,7 @@ async def stop_and_see(runtime: Runtime) -> None:
     assert runtime.statistics().sessions_live == 0
 
 
+@pytest.mark.rule("promise_path_2")
 async def test_a_session_is_created_once_however_often_it_is_asked_for(autojump_clock: MockClock) -> None:
     """One after the other, at the same time, and in the next life."""
     store = MemoryStore()
@@ -64,6 +65,7 @@ async def test_a_session_is_created_once_however_often_it_is_asked_for(autojump_
         assert len((await runtime.history(CHAT)).messages) == 1
 
 
+@pytest.mark.rule("promise_path_2")
 async def test_an_id_is_made_for_who_gives_none(autojump_clock: MockClock) -> None:
     """Live, unique, and in the order of their making."""
     async with checked_runtime() as runtime:
@@ -106,6 +108,7 @@ async def test_what_a_history_begins_with_is_there_as_it_was_given(autojump_cloc
     ]
 
 
+@pytest.mark.rule("pack_5")
 async def test_creating_and_editing_others_does_not_touch_a_stream(autojump_clock: MockClock) -> None:
     """A hundred sessions come and go while one talks."""
     script = ScriptedAgent([Say("ok")], {CHAT: [Say("a long answer in pieces", pieces=20, every_s=0.1)]})

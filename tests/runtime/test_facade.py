@@ -49,6 +49,7 @@ BAD_SEEDS: list[SeedLike] = [
 """Messages that no history can begin with, some of which no disk could hold."""
 
 
+@pytest.mark.rule("I1", "pitfall_26")
 async def test_looking_at_a_session_is_immediate_while_its_turn_hangs(autojump_clock: MockClock) -> None:
     """The last committed state and the facts of the running turn; nothing is waited for and nothing changes."""
     script = ScriptedAgent([Say("half"), Call("tool", result=None), Ask("may I?")])
@@ -126,6 +127,7 @@ async def test_an_error_of_the_store_reaches_who_reads(autojump_clock: MockClock
         assert (await runtime.history(CHAT)).messages == ()
 
 
+@pytest.mark.rule("promise_8")
 async def test_the_statistics_show_every_bound_and_the_sums_close(autojump_clock: MockClock) -> None:
     """What was sent is what was refused, given up, executed, dead, withdrawn or queued."""
     limits = Limits(queue_turns_max=1, mailbox_messages_max=7)

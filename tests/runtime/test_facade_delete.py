@@ -58,6 +58,7 @@ STATES: dict[str, Sequence[Step]] = {
 }
 
 
+@pytest.mark.rule("L5", "promise_path_36")
 @pytest.mark.parametrize("state", STATES)
 async def test_a_session_is_deleted_whatever_it_is_doing(state: str, autojump_clock: MockClock) -> None:
     """With turns queued behind; everybody who waits is answered, nothing is left, and it never comes back."""
@@ -104,6 +105,7 @@ async def test_a_session_is_deleted_whatever_it_is_doing(state: str, autojump_cl
             await runtime.create(CHAT)
 
 
+@pytest.mark.rule("promise_3", "pack_4")
 async def test_deleting_one_session_leaves_the_bytes_of_all_others_as_they_would_have_been(
     autojump_clock: MockClock,
 ) -> None:
@@ -128,6 +130,7 @@ async def test_deleting_one_session_leaves_the_bytes_of_all_others_as_they_would
     assert stored[0] == stored[1]
 
 
+@pytest.mark.rule("promise_path_36")
 async def test_a_deletion_dead_letters_what_waits_and_answers_who_asked(autojump_clock: MockClock) -> None:
     """A handler that hangs is killed after the grace; asks behind it were not started."""
 
@@ -154,6 +157,7 @@ async def test_a_deletion_dead_letters_what_waits_and_answers_who_asked(autojump
         assert [letter.reason for letter in runtime.dead_letters()] == [DropReason.DELETED_CHAT] * 2
 
 
+@pytest.mark.rule("promise_path_37", "D8", "pitfall_24")
 async def test_late_words_of_a_deleted_session_bring_nothing_back(autojump_clock: MockClock) -> None:
     """Neither an agent that does not let go, nor one that kept its turn."""
     store = MemoryStore()

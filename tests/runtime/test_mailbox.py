@@ -40,6 +40,7 @@ def test_letters_leave_the_box_in_the_order_in_which_they_came() -> None:
     assert box.admitted == 4
 
 
+@pytest.mark.rule("M2")
 def test_a_box_takes_as_many_letters_as_its_bound_and_not_one_more() -> None:
     """And again as many when they were taken out."""
     box = box_of(messages=3)
@@ -49,6 +50,7 @@ def test_a_box_takes_as_many_letters_as_its_bound_and_not_one_more() -> None:
             box.take()
 
 
+@pytest.mark.rule("M2")
 def test_a_box_takes_as_many_bytes_as_its_bound() -> None:
     """Few large letters may not do what many small ones may not."""
     box = box_of(messages=100, size_bytes=10_000)
@@ -87,6 +89,7 @@ def test_all_boxes_share_one_budget_and_give_back_what_they_took() -> None:
     assert boxes[0].put_nowait(letter(size_bytes=900)) is None
 
 
+@pytest.mark.rule("M2")
 def test_a_letter_beyond_the_budget_is_refused_for_the_memory_of_all() -> None:
     """The reason tells the sender that another session will not take it either."""
     budget = Budget(8192)
@@ -98,6 +101,7 @@ def test_a_letter_beyond_the_budget_is_refused_for_the_memory_of_all() -> None:
     assert second.put_nowait(letter(size_bytes=500)) is None
 
 
+@pytest.mark.rule("M4")
 async def test_senders_that_wait_are_let_in_in_the_order_of_their_arrival(autojump_clock: MockClock) -> None:
     """And whoever comes later does not overtake them."""
     box, order = box_of(messages=1), list[object]()
@@ -134,6 +138,7 @@ async def test_a_large_letter_that_waits_holds_back_the_small_ones_behind_it(aut
         assert numbers(box.messages) == [1, 2]
 
 
+@pytest.mark.rule("D7", "M5")
 async def test_a_sender_that_is_cancelled_leaves_nothing_behind_and_lets_the_next_one_in(
     autojump_clock: MockClock,
 ) -> None:
@@ -233,6 +238,7 @@ def test_a_control_signal_under_the_same_key_is_replaced() -> None:
     assert box.control == {"stop": 999}
 
 
+@pytest.mark.rule("M4")
 async def test_a_random_history_of_a_box_keeps_its_order_and_its_sums(autojump_clock: MockClock) -> None:
     """Puts, takes, withdrawals and cancelled senders at random: what comes out is what went in, in order."""
     chance = random.Random(7)
@@ -265,6 +271,7 @@ async def test_a_random_history_of_a_box_keeps_its_order_and_its_sums(autojump_c
     assert order == sorted(order), "senders began in the order of their numbers"
 
 
+@pytest.mark.rule("A3")
 async def test_a_reply_takes_one_answer_and_drops_what_comes_after(autojump_clock: MockClock) -> None:
     """A late answer is known to be late."""
     reply = Reply()

@@ -134,6 +134,7 @@ async def test_the_totals_tell_what_has_happened(autojump_clock: MockClock) -> N
         assert shown.commit_entries >= shown.commit_groups > 0
 
 
+@pytest.mark.rule("promise_8")
 async def test_every_bound_is_shown_beside_the_counts(autojump_clock: MockClock) -> None:
     """An operator sees how far away a bound is."""
     limits = Limits(mailbox_messages_max=3, turn_s=math.pi)
@@ -159,6 +160,7 @@ async def test_a_message_that_found_no_room_is_in_the_sums(autojump_clock: MockC
         assert runtime.statistics().closed
 
 
+@pytest.mark.rule("X3")
 @pytest.mark.parametrize(
     ("spoil", "closed"),
     [

@@ -95,6 +95,7 @@ async def test_a_file_is_found_again_with_everything_that_was_acknowledged(tmp_p
     assert seen == [None, 1, 2]
 
 
+@pytest.mark.rule("promise_4", "L7")
 async def test_what_is_killed_in_the_middle_is_settled_by_the_next_life(tmp_path: Path) -> None:
     """Turns at every stage, in twenty sessions, with the program ending at a random moment."""
     path = tmp_path / "chats.db"
@@ -160,6 +161,7 @@ async def test_nothing_that_can_be_sent_can_make_the_disk_refuse_everybody(tmp_p
         assert runtime.statistics().crashes == 0
 
 
+@pytest.mark.rule("promise_storage_2", "J5")
 @pytest.mark.parametrize("sessions", [200])
 async def test_many_sessions_write_at_once_in_groups(sessions: int, tmp_path: Path) -> None:
     """One transaction for many, each in its order."""

@@ -92,6 +92,9 @@ async def watching(runtime: Runtime, chat_id: str) -> AsyncIterator[Viewer]:
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.rule(
+    "promise_words_8", "promise_words_9", "promise_storage_7", "promise_storage_8", "J1", "pitfall_10", "pack_11"
+)
 @pytest.mark.parametrize("kind", OUTAGES)
 async def test_an_outage_holds_back_everything_but_signals_and_ends_by_itself(
     kind: str, autojump_clock: MockClock
@@ -143,6 +146,7 @@ def check_once(bodies: Sequence[object], keys: list[str]) -> None:
     assert ended == list(range(1, len(keys) + 1))
 
 
+@pytest.mark.rule("promise_storage_8")
 @pytest.mark.parametrize("kind", OUTAGES)
 async def test_a_store_that_fails_at_every_other_commit_holds_the_same_as_one_that_never_does(
     kind: str, autojump_clock: MockClock
@@ -236,6 +240,7 @@ async def test_a_snapshot_during_an_outage_shows_what_everybody_has_seen(autojum
         assert (await receipt.result()).text == text
 
 
+@pytest.mark.rule("promise_path_1")
 async def test_creating_and_deleting_wait_for_the_disk_and_are_done_once(autojump_clock: MockClock) -> None:
     """Also when the caller does not wait with them, and asks again."""
     journal = FaultyJournal(MemoryJournal())
@@ -280,6 +285,7 @@ async def test_an_outage_during_the_shutdown_does_not_hold_it_up(autojump_clock:
         assert runtime.statistics().turns == {"interrupted": 1}
 
 
+@pytest.mark.rule("promise_path_4", "pitfall_12")
 @pytest.mark.parametrize("kind", OUTAGES)
 async def test_a_lost_answer_to_a_sender_is_settled_by_sending_again(kind: str, autojump_clock: MockClock) -> None:
     """Cancelled while the outcome is unknown; the key tells afterwards, and there is one message."""
@@ -296,6 +302,7 @@ async def test_a_lost_answer_to_a_sender_is_settled_by_sending_again(kind: str, 
         check_once([event.body for event in await journal.events(CHAT, 0, 1000)], ["key"])
 
 
+@pytest.mark.rule("pack_11")
 async def test_an_entry_the_store_finds_corrupt_costs_its_session_only(autojump_clock: MockClock) -> None:
     """Its sender is told; the session is kept out with a record; the others are written in the same moment."""
     journal = FaultyJournal(MemoryJournal())

@@ -47,6 +47,7 @@ async def answer_again(store: MemoryStore) -> None:
         assert (await (await runtime.send("live:a", "again")).result()).ok
 
 
+@pytest.mark.rule("L6", "pack_24")
 @pytest.mark.parametrize(
     ("step", "end", "seconds_max"),
     [
@@ -74,6 +75,7 @@ async def test_a_hundred_running_turns_are_shut_down_within_the_bound(
     assert store.owner is None, "the store was given up"
 
 
+@pytest.mark.rule("L3")
 async def test_queued_turns_run_until_the_drain_is_over_and_wait_on_disk_after_it(autojump_clock: MockClock) -> None:
     """The next life goes on with them."""
     store = MemoryStore()

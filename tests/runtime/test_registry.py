@@ -132,6 +132,7 @@ def test_adding_up_the_letters_changes_nothing() -> None:
     assert registry.retired == Letters()
 
 
+@pytest.mark.rule("X3")
 @pytest.mark.parametrize("place", ["executed", "dead", "withdrawn", "queued"])
 def test_a_letter_without_its_place_is_noticed(place: str) -> None:
     """The sum is wrong whichever of them is missing."""
@@ -141,6 +142,7 @@ def test_a_letter_without_its_place_is_noticed(place: str) -> None:
     assert not letters.closed
 
 
+@pytest.mark.rule("D8")
 def test_a_deleted_session_leaves_a_tombstone() -> None:
     """It is known as deleted, and as nothing else."""
     registry = registry_of()

@@ -94,6 +94,7 @@ def drops_in(log: BytesIO) -> list[str]:
     return [record["reason"] for record in records_of(log) if record["event"] == "envelope.dropped"]
 
 
+@pytest.mark.rule("promise_2", "promise_path_3", "D3", "pack_7")
 @pytest.mark.parametrize(("chat_id", "reason"), BAD_IDS, ids=shown)
 @pytest.mark.parametrize("way", ["send", "tell", "tell_nowait", "ask"])
 async def test_an_address_that_leads_nowhere_is_dropped_whatever_is_sent_to_it(
@@ -205,6 +206,7 @@ async def test_no_other_field_of_a_message_can_break_the_journal(
         assert result.ok
 
 
+@pytest.mark.rule("D1")
 async def test_a_payload_is_copied_so_that_its_sender_can_change_nothing_any_more(autojump_clock: MockClock) -> None:
     """What the handler sees is what was sent, not what became of it."""
     seen: list[object] = []
@@ -220,6 +222,7 @@ async def test_a_payload_is_copied_so_that_its_sender_can_change_nothing_any_mor
     assert seen == [{"numbers": [1, 2]}]
 
 
+@pytest.mark.rule("pitfall_30")
 async def test_an_envelope_for_an_earlier_incarnation_is_dropped_as_stale(autojump_clock: MockClock) -> None:
     """Who means one life of a session does not reach the next."""
     async with checked_runtime(clock=VirtualClock(rolls=[0.0])) as runtime:
@@ -261,6 +264,7 @@ async def test_an_envelope_past_its_deadline_is_dropped_as_expired(autojump_cloc
     assert [run[1] for run in busy.runs] == [1], "what expired was never begun"
 
 
+@pytest.mark.rule("promise_path_7")
 async def test_a_message_that_finds_a_turn_running_is_busy_under_the_policy_reject(autojump_clock: MockClock) -> None:
     """The one that runs is not disturbed by it."""
     log = BytesIO()
@@ -378,6 +382,7 @@ async def test_volatile_messages_need_a_handler_and_do_not_disturb_the_sums(auto
         assert runtime.statistics().closed
 
 
+@pytest.mark.rule("L3", "pitfall_6")
 async def test_what_is_waiting_in_a_session_that_is_stopped_becomes_dead_letters(autojump_clock: MockClock) -> None:
     """Each is accounted for, and whoever waits for an answer gets one."""
     log = BytesIO()

@@ -141,6 +141,7 @@ SWEPT: dict[str, Act] = {
 }
 
 
+@pytest.mark.rule("D7", "M5", "X3", "pitfall_7")
 @pytest.mark.parametrize("what", SWEPT)
 async def test_a_call_may_be_cancelled_at_every_wait(what: str, autojump_clock: MockClock) -> None:
     """Swept from the first wait to the last; each time the runtime comes to rest and the sums are right."""

@@ -2,7 +2,6 @@
 
 import gc
 import random
-import threading
 import weakref
 
 import pytest
@@ -26,46 +25,11 @@ from actors.testing import (
     Think,
     VirtualClock,
     Wait,
+    census,
     checked_runtime,
     settle,
 )
-
-Census = dict[str, int]
-
-
-def tasks_below(task: trio.lowlevel.Task) -> int:
-    """Count a task and everything it has started."""
-    return 1 + sum(tasks_below(child) for nursery in task.child_nurseries for child in nursery.child_tasks)
-
-
-async def census(runtime: Runtime) -> Census:
-    """Wait until the last checkpoint window is over, and count everything that could be left behind."""
-    await settle(runtime)
-    await trio.sleep(1.0)
-    registry = runtime._registry  # noqa: SLF001 - a census looks into every room
-    services = runtime._services  # noqa: SLF001 - as above
-    refs = list(registry.refs.values())
-    root = trio.lowlevel.current_root_task()
-    assert root is not None
-    return {
-        "tasks": tasks_below(root),
-        "threads": threading.active_count(),
-        "refs": len(refs),
-        "boxes": len(registry.boxes),
-        "messages": sum(len(ref.mailbox.messages) for ref in refs),
-        "senders": sum(ref.mailbox.waiting for ref in refs),
-        "inner": sum(len(ref.mailbox.inner) for ref in refs),
-        "control": sum(len(ref.mailbox.control) for ref in refs),
-        "bytes": registry.budget.bytes_reserved,
-        "subscribers": sum(len(ref.broadcast) + len(ref.broadcast.hungry) for ref in refs),
-        "waiters": sum(len(ref._waiters) for ref in refs),  # noqa: SLF001 - as above
-        "ending": sum(len(ref.ending) for ref in refs),
-        "turns": sum(ref.turn is not None for ref in refs),
-        "deadlines": len(services.deadlines),
-        "checkpoints": len(services.checkpoints._due),  # noqa: SLF001 - as above
-        "pending writes": int(not services.committer.idle),
-        "creating": len(runtime._directory._creating),  # noqa: SLF001 - as above
-    }
+from actors.testing.census import busy_threads, tasks_below
 
 
 async def answer(session: Session, payload: object) -> object:
@@ -84,6 +48,7 @@ async def view(runtime: Runtime, chat_id: str, patience_s: float) -> None:
                 pass
 
 
+@pytest.mark.rule("pack_21")
 async def test_twelve_hundred_turns_of_every_kind_leave_nothing_behind(autojump_clock: MockClock) -> None:
     """Answers, tools, failures, cancellations, viewers and asks at random; afterwards the census is as before."""
     chance = random.Random(12)
@@ -129,6 +94,7 @@ async def test_twelve_hundred_turns_of_every_kind_leave_nothing_behind(autojump_
         assert await census(runtime) == before
 
 
+@pytest.mark.rule("pack_21")
 async def test_a_thousand_sessions_come_and_go_and_leave_nothing_behind(autojump_clock: MockClock) -> None:
     """Created, used, stopped, deleted, refused afterwards: the runtime is as empty as at the start."""
     script = ScriptedAgent([Say("ok")])
@@ -193,7 +159,7 @@ async def test_a_runtime_that_has_closed_leaves_no_task_and_no_thread(autojump_c
     """However it was used; ten lives one after the other."""
     root = trio.lowlevel.current_root_task()
     assert root is not None
-    before = (tasks_below(root), threading.active_count())
+    before = (tasks_below(root), busy_threads())
     for seed in range(10):
         async with checked_runtime(ScriptedAgent([Say("half"), Hang()]), clock=VirtualClock(seed), open_turns=True) as (
             runtime
@@ -202,9 +168,10 @@ async def test_a_runtime_that_has_closed_leaves_no_task_and_no_thread(autojump_c
                 await runtime.create(f"live:{number}")
                 await runtime.send(f"live:{number}", "hello")
             await trio.sleep(0.1)
-        assert (tasks_below(root), threading.active_count()) == before
+        assert (tasks_below(root), busy_threads()) == before
 
 
+@pytest.mark.rule("pitfall_4")
 async def test_a_flood_of_one_session_stays_in_its_bounds_and_is_counted_exactly(autojump_clock: MockClock) -> None:
     """A hundred thousand messages to a session that takes none: memory is flat, refusals are sent minus accepted."""
     limits = Limits(mailbox_messages_max=64)

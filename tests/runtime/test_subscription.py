@@ -34,6 +34,7 @@ from actors.testing import (
 from tests.runtime.viewing import CHAT, converse, read_all, seqs_of
 
 
+@pytest.mark.rule("promise_5", "pitfall_21")
 @pytest.mark.parametrize("page_rows_max", [1, 2, 3, 500])
 async def test_whoever_resumes_after_a_number_gets_exactly_what_follows(
     page_rows_max: int, autojump_clock: MockClock
@@ -101,6 +102,7 @@ async def test_a_terminal_event_between_the_receipt_and_the_subscription_is_not_
             assert await read_all(stream) == []
 
 
+@pytest.mark.rule("pack_14")
 async def test_a_turn_that_ends_while_its_viewer_comes_is_seen_to_its_end_at_every_moment(
     autojump_clock: MockClock,
 ) -> None:
@@ -125,6 +127,7 @@ async def test_a_turn_that_ends_while_its_viewer_comes_is_seen_to_its_end_at_eve
                 assert seqs == (list(range(seqs[-1] - len(seqs) + 1, seqs[-1] + 1)) if seqs else [])
 
 
+@pytest.mark.rule("promise_5", "pack_9")
 async def test_many_viewers_see_the_same_events_and_the_same_text(autojump_clock: MockClock) -> None:
     """Those from the start, those that come in the middle, and those that resume."""
     chance = random.Random(5)
@@ -157,6 +160,7 @@ async def test_many_viewers_see_the_same_events_and_the_same_text(autojump_clock
                 assert by_seq.setdefault(item.seq, item) == item, "everybody sees the same"
 
 
+@pytest.mark.rule("promise_words_12")
 async def test_signals_and_events_agree_at_every_offset(autojump_clock: MockClock) -> None:
     """Text shown at an offset of a part is the text the journal holds there."""
     chance = random.Random(11)
@@ -196,6 +200,7 @@ async def test_signals_and_events_agree_at_every_offset(autojump_clock: MockCloc
         assert all(stored[key][offset] == character for offset, character in text.items())
 
 
+@pytest.mark.rule("pack_19")
 async def test_a_viewer_that_raises_or_leaves_disturbs_nobody(autojump_clock: MockClock) -> None:
     """The turn goes on, others see all of it, and nothing of it is left behind."""
     async with checked_runtime(ScriptedAgent([Say("words " * 10, pieces=10, every_s=0.1)])) as runtime:
@@ -263,6 +268,7 @@ async def test_a_subscription_is_used_inside_its_block(autojump_clock: MockClock
             await anext(stream)
 
 
+@pytest.mark.rule("promise_5", "pitfall_21", "pack_9")
 async def test_what_was_seen_is_there_in_the_next_life_with_the_same_numbers(autojump_clock: MockClock) -> None:
     """One history for live viewers, resumed ones and later ones."""
     store = MemoryStore()

@@ -38,6 +38,7 @@ from tests.runtime.by_hand import shut_down
 from tests.runtime.viewing import CHAT, converse, read_all, seqs_of
 
 
+@pytest.mark.rule("pack_19")
 async def test_a_viewer_that_never_reads_is_cut_and_resumes_exactly(autojump_clock: MockClock) -> None:
     """It delays nobody, holds bounded memory, and misses nothing when it comes again."""
     log = BytesIO()

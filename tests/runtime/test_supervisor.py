@@ -59,6 +59,7 @@ class Fragile:
         return agent(ScriptedAgent(), receive=self.receive)
 
 
+@pytest.mark.rule("S5", "pitfall_31")
 async def test_delays_double_from_the_first_to_the_last(autojump_clock: MockClock) -> None:
     """With the dice at their highest each restart waits twice as long, up to the bound."""
     log = BytesIO()
@@ -77,6 +78,7 @@ async def test_delays_double_from_the_first_to_the_last(autojump_clock: MockCloc
     assert [payload for _, payload in fragile.handled] == list(range(6))
 
 
+@pytest.mark.rule("S5", "pitfall_23", "pitfall_31")
 async def test_delays_are_drawn_from_the_whole_range_below_their_ceiling(autojump_clock: MockClock) -> None:
     """Sessions that failed together do not come back together."""
     fragile = Fragile()
@@ -95,6 +97,7 @@ async def test_delays_are_drawn_from_the_whole_range_below_their_ceiling(autojum
     assert all(sum(low <= at_s < low + 2.5 for at_s in moments) > 25 for low in (0.0, 2.5, 5.0, 7.5))
 
 
+@pytest.mark.rule("M4", "M8")
 async def test_messages_wait_in_order_while_their_session_backs_off(autojump_clock: MockClock) -> None:
     """Up to the bound of the mailbox; those beyond it wait for room or are refused, as everywhere."""
     fragile = Fragile()
@@ -117,6 +120,7 @@ async def test_messages_wait_in_order_while_their_session_backs_off(autojump_clo
     assert fragile.handled[0][0] == pytest.approx(10.0)
 
 
+@pytest.mark.rule("S5")
 async def test_failures_that_are_long_past_do_not_count(autojump_clock: MockClock) -> None:
     """A session that fails once a minute is never given up, and its delay starts again."""
     log = BytesIO()
@@ -134,6 +138,7 @@ async def test_failures_that_are_long_past_do_not_count(autojump_clock: MockCloc
     assert set(delays) == {1.0}
 
 
+@pytest.mark.rule("S3")
 async def test_a_budget_that_is_spent_gives_the_session_up_and_nobody_else(autojump_clock: MockClock) -> None:
     """So many restarts in the window and one more failure: quarantined, with what waited accounted for."""
     log = BytesIO()
@@ -157,6 +162,7 @@ async def test_a_budget_that_is_spent_gives_the_session_up_and_nobody_else(autoj
     assert not any("private" in str(record) for record in records_of(log))
 
 
+@pytest.mark.rule("S3", "pitfall_1")
 async def test_a_crash_loop_in_one_session_leaves_a_thousand_others_alone(autojump_clock: MockClock) -> None:
     """The budget is each session's own."""
     fragile = Fragile()
@@ -175,6 +181,7 @@ async def test_a_crash_loop_in_one_session_leaves_a_thousand_others_alone(autoju
     assert len(fragile.handled) == 999 * 4
 
 
+@pytest.mark.rule("S3")
 async def test_a_released_session_takes_messages_again_with_a_fresh_budget(autojump_clock: MockClock) -> None:
     """Released by command; releasing one that is not in quarantine changes nothing."""
     log = BytesIO()
@@ -196,6 +203,7 @@ async def test_a_released_session_takes_messages_again_with_a_fresh_budget(autoj
     assert [record["event"] for record in records_of(log)].count("session.released") == 1
 
 
+@pytest.mark.rule("S3")
 async def test_a_quarantine_is_over_when_it_has_cooled_down(autojump_clock: MockClock) -> None:
     """The next message after it brings the session up."""
     fragile = Fragile()

@@ -292,6 +292,7 @@ async def test_progress_is_shown_and_not_kept(autojump_clock: MockClock) -> None
     assert [item.text for item in items if isinstance(item, TextSignal)] == ["ok"]
 
 
+@pytest.mark.rule("T5")
 async def test_an_agent_that_never_waits_gives_way_all_the_same(autojump_clock: MockClock) -> None:
     """Every so often, by the quantum; with a quantum of nothing at every write."""
     for quantum_s, ways_min in ((0.0, 900), (100e-6, 5)):

@@ -193,6 +193,7 @@ async def test_an_asker_hears_of_a_handler_that_was_cancelled(autojump_clock: Mo
     assert made.ref.executed == 1
 
 
+@pytest.mark.rule("A3")
 async def test_an_answer_that_nobody_waits_for_any_more_is_counted(autojump_clock: MockClock) -> None:
     """The asker's deadline passed while the handler ran."""
     reply = Reply()
@@ -202,6 +203,7 @@ async def test_an_answer_that_nobody_waits_for_any_more_is_counted(autojump_cloc
     assert made.bench.records() == ["ask.late_reply"]
 
 
+@pytest.mark.rule("M6")
 async def test_a_message_whose_deadline_has_passed_is_not_handled(autojump_clock: MockClock) -> None:
     """It becomes a dead letter; one that is in time is handled, also at the last moment."""
     letters = [Envelope(CHAT, number, 10, deadline_s=float(number)) for number in (1, 2, 3)]
@@ -214,6 +216,7 @@ async def test_a_message_whose_deadline_has_passed_is_not_handled(autojump_clock
     made.check_sums()
 
 
+@pytest.mark.rule("M6")
 async def test_an_asker_whose_deadline_has_passed_knows_that_nothing_began(autojump_clock: MockClock) -> None:
     """So it can safely be asked again."""
     reply = Reply()
@@ -224,6 +227,7 @@ async def test_an_asker_whose_deadline_has_passed_knows_that_nothing_began(autoj
     assert (caught.value.outcome, reply.started, made.handled) == ("not_started", False, [])
 
 
+@pytest.mark.rule("T5")
 async def test_a_full_box_gives_way_to_its_neighbours(autojump_clock: MockClock) -> None:
     """After its quantum, and what came meanwhile by another lane is heard first."""
     made = Receiver(range(60), Limits(quantum_s=10e-6))

@@ -80,6 +80,7 @@ class _Ownership(_Contract):
         async with opened(place) as (_, said):
             assert said == Opened(1, frozenset(), frozenset(), ())
 
+    @pytest.mark.rule("promise_words_13")
     async def test_every_opening_raises_the_epoch_by_one(self, place: Place) -> None:
         """A life is known by its number, so no two may share one; a journal may be opened again."""
         first, second = place.journal(), place.journal()
@@ -102,6 +103,7 @@ class _Ownership(_Contract):
         async with opened(place) as (_, said):
             assert said == Opened(2, frozenset({queued, ended, running}), frozenset({gone}), (queued, running))
 
+    @pytest.mark.rule("promise_storage_9")
     async def test_a_second_opening_is_refused_while_the_first_lives(self, journal: Journal, place: Place) -> None:
         """Two lives on one store would write over each other; the first goes on undisturbed."""
         for other in (place.journal(), journal):
@@ -112,6 +114,7 @@ class _Ownership(_Contract):
         async with opened(place) as (_, said):
             assert said.epoch == 2
 
+    @pytest.mark.rule("promise_words_13", "promise_storage_10", "J4")
     async def test_a_takeover_fences_the_life_before(self, journal: Journal, place: Place) -> None:
         """What the first had written is there; what it tries to write later is refused and leaves no trace."""
         await fill(journal, created())
@@ -192,6 +195,7 @@ class _Writing(_Contract):
         await fill(journal, created(), append(CHAT, 1, accepted(1), TurnStarted(1, 1)), append(CHAT, 3, accepted(2)))
         assert await numbers(journal, CHAT) == [1, 2, 3, 4]
 
+    @pytest.mark.rule("J4")
     async def test_a_conflict_concerns_its_own_entry_only(self, journal: Journal) -> None:
         """A session that believes something wrong must not stop the others of its group."""
         await fill(journal, created(), append(CHAT, 1, *completed(1)))
@@ -252,6 +256,7 @@ class _Writing(_Contract):
         async with opened(place) as (_, said):
             assert said == Opened(2, frozenset({OTHER}), frozenset({CHAT, UNKNOWN}), ())
 
+    @pytest.mark.rule("D8", "promise_path_37")
     async def test_nothing_brings_an_erased_session_back(self, journal: Journal) -> None:
         """Neither a late entry nor a new beginning, alone or in a group: the id stays buried."""
         await fill(journal, created(), append(CHAT, 1, accepted(1)), created(OTHER), Erase(CHAT, 5.0))
@@ -284,6 +289,7 @@ class _Writing(_Contract):
 class _Reading(_Contract):
     """What is read is what the events say."""
 
+    @pytest.mark.rule("promise_storage_3")
     def test_every_read_is_what_the_events_say(self) -> None:
         """Whatever has happened to a session, each projection agrees with its events, in this life and the next."""
 
@@ -319,6 +325,7 @@ class _Reading(_Contract):
         assert await journal.messages(CHAT, None, ROWS) == Page((), None)
         assert await journal.sessions("", ROWS) == (OTHER,)
 
+    @pytest.mark.rule("M9")
     async def test_a_key_finds_its_turn_wherever_that_stands(self, journal: Journal) -> None:
         """The receipt of a repeated message and its result come from here, for every status a turn may have."""
         ends = [

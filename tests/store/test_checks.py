@@ -163,6 +163,7 @@ async def test_sessions_and_turns_are_listed_in_order(store: Path) -> None:
     assert list_turns(store, ChatId("live:nobody")) == ()
 
 
+@pytest.mark.rule("promise_words_6")
 @pytest.mark.parametrize(
     ("statement", "status"),
     [

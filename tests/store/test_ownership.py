@@ -15,6 +15,7 @@ from tests.store.histories import created
 from tests.store.places import FilePlace, fill, numbers, opened
 
 
+@pytest.mark.rule("promise_storage_9")
 def test_the_second_owner_is_refused_until_the_first_has_gone(tmp_path: Path) -> None:
     """In one process as in two; the error names the process that has to be stopped."""
     path = tmp_path / "chats.db"
@@ -127,6 +128,7 @@ async def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
         assert list(await groups_in(journal)) in ([], [1])
 
 
+@pytest.mark.rule("promise_storage_10", "J4", "pitfall_18")
 @pytest.mark.slow
 async def test_a_process_that_is_taken_over_is_fenced_at_its_next_write(tmp_path: Path) -> None:
     """It is not killed: it finds out, writes nothing more, and what it had written stays."""

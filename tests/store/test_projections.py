@@ -10,6 +10,7 @@ from pathlib import Path
 import apsw
 import hypothesis
 import hypothesis.strategies as st
+import pytest
 import trio
 
 from actors.core.events import (
@@ -97,6 +98,7 @@ def rows_in(db: apsw.Connection, chat: int) -> dict[str, Table]:
     return tables
 
 
+@pytest.mark.rule("promise_storage_3")
 def test_the_rows_are_what_the_events_come_to_one_by_one() -> None:
     """Two sessions in the same groups, several entries of each in one transaction."""
 
@@ -125,6 +127,7 @@ async def play(place: FilePlace, chance: random.Random, steps: int) -> None:
                 assert rows_in(db, row[0]) == rows_of(events)
 
 
+@pytest.mark.rule("promise_storage_6")
 def test_a_row_that_an_entry_makes_and_changes_is_written_once() -> None:
     """The common turn costs one row for its turn and one for each part, however many pieces it came in."""
     pieces = [TextAppended(1, 1, 0, 0, "text", n, "x", PartStatus.STREAMING) for n in range(5)]

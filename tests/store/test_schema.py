@@ -147,6 +147,7 @@ def test_each_step_of_a_migration_is_whole_or_undone(tmp_path: Path, monkeypatch
         assert schema_version(db) == 3
 
 
+@pytest.mark.rule("promise_words_7")
 @pytest.mark.parametrize("table", CHILDREN)
 async def test_no_row_can_stand_without_its_parent(
     table: str, tmp_path: Path, connections: list[apsw.Connection]

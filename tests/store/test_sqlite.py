@@ -167,6 +167,7 @@ async def test_reads_that_wait_while_the_store_is_closed_are_told(tmp_path: Path
     assert len(ended) == 20
 
 
+@pytest.mark.rule("promise_storage_5")
 async def test_a_disk_that_hangs_keeps_the_store_from_others_and_nothing_else(
     disk: FaultyDisk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -210,6 +211,7 @@ async def test_an_opening_that_is_cancelled_leaves_the_store_free(disk: FaultyDi
             assert await numbers(journal, CHAT) == [1]
 
 
+@pytest.mark.rule("promise_storage_2")
 async def test_a_reader_sees_the_store_of_a_living_owner_and_writes_nothing(tmp_path: Path) -> None:
     """Whoever looks from outside needs no lock, raises no epoch, and cannot commit."""
     place = FilePlace(tmp_path)
@@ -250,6 +252,7 @@ async def test_the_key_of_an_erased_session_is_given_to_no_other(tmp_path: Path)
         assert await numbers(journal, OTHER) == [1]
 
 
+@pytest.mark.rule("promise_storage_4")
 async def test_no_read_of_a_session_goes_through_a_whole_table(
     tmp_path: Path, connections: list[apsw.Connection]
 ) -> None:

@@ -18,6 +18,7 @@ LAST_CALLS = {"pwrite64": (1, 2, 3, 7, 19, 33, 40, 50, 84, 130, 377, 987), "fdat
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.rule("promise_1")
 async def test_what_was_acknowledged_survives_death_at_any_moment(tmp_path: Path) -> None:
     """Life after life on one store, each killed a random number of groups after it began to write."""
     chance = random.Random(1)
@@ -31,6 +32,7 @@ async def test_what_was_acknowledged_survives_death_at_any_moment(tmp_path: Path
             await check_survivors(place, survived, "".join(lines) + doomed.stdout.read())
 
 
+@pytest.mark.rule("promise_1")
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 @pytest.mark.parametrize("call", LAST_CALLS)
 async def test_what_was_acknowledged_survives_death_at_a_call_to_the_disk(call: str, tmp_path: Path) -> None:

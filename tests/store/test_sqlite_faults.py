@@ -153,6 +153,7 @@ async def test_a_close_that_fails_loses_nothing(disk: FaultyDisk, tmp_path: Path
     place.check()
 
 
+@pytest.mark.rule("pitfall_9")
 async def test_an_unknown_outcome_is_settled_by_the_next_life(disk: FaultyDisk, tmp_path: Path) -> None:
     """The last sync fails and the process dies: the group is there or not, and is written once by a second attempt."""
     lived, died = FilePlace(tmp_path / "lived"), FilePlace(tmp_path / "died")
@@ -256,6 +257,7 @@ async def test_a_file_without_a_write_ahead_log_is_not_opened(tmp_path: Path, mo
     assert caught.value.hint == "put the store on a local disk"
 
 
+@pytest.mark.rule("promise_storage_1")
 async def test_every_commit_reaches_the_disk_before_it_is_acknowledged(
     disk: FaultyDisk, tmp_path: Path, connections: list[apsw.Connection]
 ) -> None:
