@@ -1,6 +1,7 @@
 """Durable, supervised chat sessions inside a Python program: one function to write, one call to open a runtime."""
 
 from actors.core.commands import Seed
+from actors.core.envelope import Origin
 from actors.core.events import (
     AttemptInterrupted,
     Event,
@@ -20,6 +21,7 @@ from actors.core.events import (
 )
 from actors.core.ids import ChatId, DropReason
 from actors.core.limits import Limits
+from actors.core.overflow import Kind
 from actors.core.stream import Gap, ProgressSignal, SessionReady, TextSignal
 from actors.core.transcript import Message, Part
 from actors.errors import (
@@ -73,11 +75,13 @@ __all__ = [
     "HandlerError",
     "Inspection",
     "InvalidEnvelopeError",
+    "Kind",
     "LaggedError",
     "Limits",
     "Message",
     "MessageAccepted",
     "MessageAdded",
+    "Origin",
     "OverloadedError",
     "Part",
     "ProgressSignal",

@@ -327,7 +327,8 @@ def test_every_signature_in_the_reference_is_that_of_the_code() -> None:
         for key in public(testing)
         if inspect.isfunction(getattr(testing, key)) or key in {"FaultyJournal", "ScriptedAgent", "VirtualClock"}
     ]
-    classes = (actors.Runtime, actors.Receipt, actors.Turn, actors.ToolCall, ports.Journal, ports.Clock, ports.Offload)
+    runtime_classes = (actors.Runtime, actors.Receipt, actors.Session, actors.Turn, actors.ToolCall)
+    classes: tuple[type, ...] = (*runtime_classes, ports.Journal, ports.Clock, ports.Offload)
     wanted += [
         call_of(key, value)
         for kind in classes

@@ -12,9 +12,11 @@ import actors
 from actors import ports
 from actors.core.ids import ChatId
 from actors.ports import Append, Clock, Committed, Conflict, Erase, Found, Journal, Offload, Opened, Page
+from actors.runtime.agent import Desk
 from actors.runtime.attempt import Outlet
 from actors.runtime.clock import SystemClock, Threads
 from actors.runtime.turn import TurnPort
+from actors.runtime.volatile import Handler
 from actors.store.faulty import FaultyJournal
 from actors.store.memory import MemoryJournal
 from actors.store.sqlite import SQLiteJournal
@@ -25,6 +27,7 @@ ADAPTERS: dict[type, set[type]] = {
     Clock: {SystemClock, VirtualClock},
     Offload: {Threads},
     TurnPort: {Outlet},
+    Desk: {Handler},
 }
 """Every port, and every adapter of it."""
 

@@ -12,12 +12,28 @@ class Origin(msgspec.Struct, frozen=True, gc=False):
     """Where an envelope comes from, carried along by everything it causes.
 
     ``call_chain`` holds the chats that wait for its reply, oldest first; an ask to one of them would never end.
+    ``message_id`` is the sender's own name for the message, and ``trace`` the context of a trace, as pairs of a name
+    and a text; nothing reads it, and it goes on to whatever the message causes.
     """
 
     sender: str = ""
     correlation_id: str = ""
     causation_id: str = ""
     call_chain: tuple[ChatId, ...] = ()
+    message_id: str = ""
+    trace: tuple[tuple[str, str], ...] = ()
+
+
+class Stamp(msgspec.Struct, frozen=True, gc=False):
+    """What the border notes on a volatile message that is more than a plain text.
+
+    ``kind`` is one that the agent declared, or empty; ``key`` names what a newer message of the kind replaces;
+    ``created_at_s`` is on the runtime's monotonic clock.
+    """
+
+    kind: str = ""
+    key: str = ""
+    created_at_s: float = 0.0
 
 
 class Envelope(msgspec.Struct, frozen=True, gc=False):
@@ -25,7 +41,8 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
 
     ``payload`` is an ``Accept`` for a message that is to be stored; anything else is volatile: handled once if the
     process lives, never stored. ``deadline_s`` is on the runtime's monotonic clock; ``incarnation`` is the life of the
-    session the sender means, or None for any; ``size_bytes`` is what the mailbox counts.
+    session the sender means, or None for any; ``size_bytes`` is what the mailbox counts. A plain text has no ``stamp``:
+    it is what is sent most, and reading a clock for it would be a twentieth of its cost.
     """
 
     chat_id: ChatId
@@ -34,6 +51,12 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
     deadline_s: float | None = None
     incarnation: int | None = None
     origin: Origin | None = None
+    stamp: Stamp | None = None
+
+    @property
+    def kind(self) -> str:
+        """The declared kind of the message, or an empty text."""
+        return "" if self.stamp is None else self.stamp.kind
 
 
 class Rejection(msgspec.Struct, frozen=True, gc=False):
@@ -43,6 +66,33 @@ class Rejection(msgspec.Struct, frozen=True, gc=False):
     field: str
     found: str
     remedy: str
+
+
+def check_origin(origin: object, bytes_max: int) -> int | Rejection:
+    """Return the size in bytes of what a sender says of its message, or why it cannot be taken.
+
+    Everything in it is text, and all of it together is at most ``bytes_max`` bytes, so that it cannot carry what the
+    payload may not.
+    """
+    if type(origin) is not Origin:
+        return Rejection(DropReason.INVALID_PAYLOAD, "origin", type(origin).__name__, "give an Origin")
+    assert isinstance(origin, Origin), "the line above says so"
+    trace: object = origin.trace
+    chain: object = origin.call_chain
+    texts: list[object] = [origin.sender, origin.correlation_id, origin.causation_id, origin.message_id]
+    texts += chain if isinstance(chain, tuple) else (None,)
+    for pair in trace if isinstance(trace, tuple) else (None,):
+        texts += pair if isinstance(pair, tuple) and len(pair) == _PAIR else (None,)
+    total = 0
+    for each in texts:
+        size = check_text(each, bytes_max, field="origin") if each != "" else 0
+        if isinstance(size, Rejection):
+            return size
+        total += size
+    if total > bytes_max:
+        found = f"an Origin of {total} bytes"
+        return Rejection(DropReason.INVALID_PAYLOAD, "origin", found, f"give at most {bytes_max} bytes")
+    return total
 
 
 def check_text(value: object, bytes_max: int, *, field: str = "text") -> int | Rejection:
@@ -73,6 +123,7 @@ def clean_text(value: str) -> str:
     return value if value.isascii() else value.encode("utf-8", "replace").decode()
 
 
+_PAIR: Final = 2
 _FIXED_SIZE: Final = frozenset({float, bool, type(None)})
 _UNHOLDABLE: Final = (
     TypeError,

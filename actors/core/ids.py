@@ -39,7 +39,10 @@ class Source(enum.StrEnum):
 
 
 class DropReason(enum.StrEnum):
-    """Why an envelope was not delivered: the closed set, in the order in which it is checked."""
+    """Why an envelope was not delivered: the closed set, in the order in which it is checked.
+
+    The last three are of messages that gave way to others; their senders are told nothing.
+    """
 
     MISSING_ID = "missing_id"
     WRONG_TYPE = "wrong_type"
@@ -58,6 +61,9 @@ class DropReason(enum.StrEnum):
     BUSY = "busy"
     QUEUE_FULL = "queue_full"
     NOT_RUNNING = "not_running"
+    COALESCED = "coalesced"
+    DROPPED = "dropped"
+    STASH_FULL = "stash_full"
 
 
 def parse_chat_id(value: object) -> ChatId | DropReason:

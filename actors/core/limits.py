@@ -48,6 +48,8 @@ class Limits:
     # One mailbox. 64 messages is Kameo's default; a byte bound stops few large ones from doing what many small may not.
     mailbox_messages_max: int = _count(64, 1, 1_000_000)
     mailbox_bytes_max: int = _count(1 * MIB, 1 * KIB, 1024 * MIB)
+    # Messages that a handler has set aside; one more fails (Pekko's stash overflow, but of the message alone).
+    stash_messages_max: int = _count(64, 0, 1_000_000)
     # All mailboxes together, checked first (Orleans' memory watermark, as a number).
     memory_bytes_max: int = _count(256 * MIB, 1 * MIB, 64 * 1024 * MIB)
     # One message or tool result.

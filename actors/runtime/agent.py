@@ -1,14 +1,17 @@
 """What a host gives the runtime to run: an async function of a turn, with its policies."""
 
 import inspect
-from collections.abc import Awaitable, Callable
-from typing import Final, Literal, overload
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
+from typing import Final, Literal, Protocol, overload
 
 import attrs
 
-from actors.core.envelope import Origin
+from actors.core.envelope import Envelope, Origin
 from actors.core.ids import ChatId
+from actors.core.overflow import KIND_CHARACTERS_MAX, Kind
 from actors.errors import ConfigurationError
+from actors.runtime.mailbox import Letter, Request
 from actors.runtime.turn import Turn
 
 Answer = Callable[[Turn], Awaitable[str | None]]
@@ -21,17 +24,82 @@ _OVERLAPS: Final = ("queue", "reject")
 _ON_INTERRUPTED: Final = ("mark", "retry")
 
 
-@attrs.define
-class Session:
-    """What a receive handler sees of its session: its id, and memory that lives as long as the incarnation.
+class Desk(Protocol):
+    """What a session needs of whoever hands it its messages; the handler of volatile messages gives it."""
 
-    ``origin`` is that of the message being handled.
+    def set_aside(self, letter: Letter) -> bool:
+        """Keep the message that is being handled for later; False if there is no room, and it has failed."""
+        ...
+
+    def bring_back(self) -> int:
+        """Put what was set aside before the next message; return how many there were."""
+        ...
+
+
+class Session:
+    """What a receive handler sees of its session: its id, a memory as long as the incarnation, and its message.
+
+    The message is that which is being handled; nothing of it is known outside the handler.
     """
 
-    chat_id: ChatId
-    incarnation: int
-    memory: dict[str, object] = attrs.Factory(dict)
-    origin: Origin | None = None
+    __slots__ = ("_desk", "chat_id", "incarnation", "letter", "memory")
+
+    def __init__(self, chat_id: ChatId, incarnation: int, desk: Desk | None = None) -> None:
+        """Begin an incarnation with an empty memory; the runtime gives the desk that messages come from."""
+        self._desk = desk
+        self.chat_id = chat_id
+        self.incarnation = incarnation
+        self.letter: Letter | None = None
+        self.memory: dict[str, object] = {}
+
+    @property
+    def origin(self) -> Origin | None:
+        """Where the message comes from, as its sender says; None if it says nothing."""
+        envelope = self._envelope
+        return None if envelope is None else envelope.origin
+
+    @property
+    def kind(self) -> str:
+        """The declared kind of the message; empty if it has none."""
+        envelope = self._envelope
+        return "" if envelope is None else envelope.kind
+
+    @property
+    def asker_gone(self) -> bool:
+        """Whether whoever asked has given up, so that nobody waits for the reply; false if nobody asked."""
+        letter = self.letter
+        return isinstance(letter, Request) and letter.reply.done
+
+    def caused(self) -> Origin:
+        """Make the origin of what the message causes: sent by this session, in the same conversation and trace."""
+        before = self.origin or Origin()
+        return Origin(self.chat_id, before.correlation_id, before.message_id, trace=before.trace)
+
+    def stash(self) -> bool:
+        """Set the message aside, to be handled later; return from the handler then, and whatever it returns is dropped.
+
+        False, beyond the limit ``stash_messages_max``, says that there is no room: the message has failed, and the
+        session goes on. What is set aside keeps its place in the sums and in the memory bound; it comes back with
+        ``unstash``, or with the next incarnation, and ends with the session. Raises ConfigurationError outside a
+        handler.
+        """
+        if self._desk is None or self.letter is None:
+            message = "no message is being handled"
+            raise ConfigurationError(message, chat_id=self.chat_id, hint="call stash() from the receive handler")
+        return self._desk.set_aside(self.letter)
+
+    def unstash(self) -> int:
+        """Have everything that was set aside handled next, in its order; return how many messages that are.
+
+        They are handled one at a time like any others, so control is heard, and other sessions run, in between.
+        """
+        return 0 if self._desk is None else self._desk.bring_back()
+
+    @property
+    def _envelope(self) -> Envelope | None:
+        """The envelope of the message."""
+        letter = self.letter
+        return letter if letter is None or isinstance(letter, Envelope) else letter.envelope
 
 
 Receive = Callable[[Session, object], Awaitable[object]]
@@ -47,6 +115,7 @@ class Agent:
     on_interrupted: OnInterrupted = "mark"
     receive: Receive | None = None
     attempts_max: int | None = None
+    kinds: Mapping[str, Kind] = MappingProxyType({})
 
 
 @overload
@@ -58,6 +127,7 @@ def agent(
     on_interrupted: OnInterrupted = ...,
     receive: Receive | None = ...,
     attempts_max: int | None = ...,
+    kinds: Mapping[str, Kind] | None = ...,
 ) -> Agent: ...
 @overload
 def agent(
@@ -66,6 +136,7 @@ def agent(
     on_interrupted: OnInterrupted = ...,
     receive: Receive | None = ...,
     attempts_max: int | None = ...,
+    kinds: Mapping[str, Kind] | None = ...,
 ) -> Callable[[Answer], Agent]: ...
 def agent(
     answer: Answer | None = None,
@@ -75,13 +146,15 @@ def agent(
     on_interrupted: OnInterrupted = "mark",
     receive: Receive | None = None,
     attempts_max: int | None = None,
+    kinds: Mapping[str, Kind] | None = None,
 ) -> Agent | Callable[[Answer], Agent]:
     """Give an async function of a turn its policies; usable as a decorator.
 
     ``overlap`` says what becomes of a message that finds a turn running: ``queue`` it or ``reject`` it.
     ``on_interrupted`` says what becomes of a turn whose process ended: ``mark`` it as interrupted, or ``retry`` it from
     the start, at most ``attempts_max`` attempts in all (None: the limit of the runtime). ``receive`` handles volatile
-    messages (``tell`` and ``ask``), one at a time, also while a turn runs.
+    messages (``tell`` and ``ask``), one at a time, also while a turn runs. ``kinds`` declares the kinds that ``tell``
+    may name, and with each what becomes of it in a full mailbox.
 
     Raises ConfigurationError for anything else.
     """
@@ -96,12 +169,30 @@ def agent(
         raise ConfigurationError(message, hint="give a whole number from 1")
     if receive is not None:
         _check_async(receive, "receive")
+    declared = _checked_kinds({} if kinds is None else kinds)
 
     def make(function: Answer) -> Agent:
         _check_async(function, "agent")
-        return Agent(function, overlap, on_interrupted, receive, attempts_max)
+        return Agent(function, overlap, on_interrupted, receive, attempts_max, declared)
 
     return make if answer is None else make(answer)
+
+
+def _checked_kinds(kinds: object) -> Mapping[str, Kind]:
+    """Take a private copy of the kinds that were declared, or refuse what is none."""
+    if not isinstance(kinds, Mapping):
+        message = f"kinds is {type(kinds).__name__}"
+        raise ConfigurationError(message, hint='give a mapping: kinds={"typing": Kind("drop_oldest", droppable=True)}')
+    declared: dict[str, Kind] = {}
+    for name, kind in kinds.items():
+        if type(name) is not str or not name.isprintable() or not 1 <= len(name) <= KIND_CHARACTERS_MAX:
+            message = f"kinds has the name {name!r:.80}"
+            raise ConfigurationError(message, hint=f"name a kind with 1 to {KIND_CHARACTERS_MAX} printable characters")
+        if not isinstance(kind, Kind):
+            message = f"kinds[{name!r}] is {type(kind).__name__}"
+            raise ConfigurationError(message, hint='give a Kind: Kind("coalesce")')
+        declared[name] = kind
+    return MappingProxyType(declared)
 
 
 def _check_async(function: object, field: str) -> None:

@@ -114,20 +114,33 @@ class Runtime:
         )
         return Receipt(self, ref.chat_id, accepted)
 
-    def tell_nowait(self, chat_id: object, payload: object, *, origin: Origin | None = None) -> None:
+    def tell_nowait(
+        self, chat_id: object, payload: object, *, origin: Origin | None = None, kind: str = "", key: str = ""
+    ) -> None:
         """Put a volatile message into a session's mailbox, or raise RefusedError at once; see ``tell``."""
-        self._router.tell_nowait(chat_id, payload, origin=origin)
+        self._router.tell_nowait(chat_id, payload, origin=origin, kind=kind, key=key)
 
     async def tell(
-        self, chat_id: object, payload: object, *, deadline_s: float | None = None, origin: Origin | None = None
+        self,
+        chat_id: object,
+        payload: object,
+        *,
+        deadline_s: float | None = None,
+        origin: Origin | None = None,
+        kind: str = "",
+        key: str = "",
     ) -> None:
         """Put a volatile message into a session's mailbox, waiting in order for room.
 
         It is handled by the agent's ``receive``, once, if the process lives; it is never stored. ``payload`` is a JSON
-        value, str or bytes, of which the session gets a private copy. ``deadline_s`` is on trio's clock. Raises
-        RefusedError with the reason, ConfigurationError if the agent has no handler.
+        value, str or bytes, of which the session gets a private copy. ``deadline_s`` is on trio's clock; a message that
+        has not been handled by then is not handled. ``kind`` is one that the agent declared, and says what becomes of
+        the message in a full mailbox; of a kind that coalesces, a newer message of the same ``key`` takes the place of
+        one that still waits.
+
+        Raises RefusedError with the reason, ConfigurationError if the agent has no handler or no such kind.
         """
-        await self._router.tell(chat_id, payload, deadline_s=deadline_s, origin=origin)
+        await self._router.tell(chat_id, payload, deadline_s=deadline_s, origin=origin, kind=kind, key=key)
 
     async def ask(
         self, chat_id: object, payload: object, *, timeout_s: float | None = None, session: Session | None = None

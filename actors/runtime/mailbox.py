@@ -1,7 +1,8 @@
 """One session's mailbox: a bounded door for others, an inner door for its own turn, a lane for control.
 
 A user message is either in the box or was refused; a sender that waits for room is admitted in order, and one that is
-cancelled leaves nothing behind. A message leaves the box only when it is about to be handled.
+cancelled leaves nothing behind. A message leaves the box only when it is about to be handled, or gives way to another
+of a kind that allows it (``core/overflow`` decides).
 """
 
 from collections import deque
@@ -13,9 +14,12 @@ import trio
 
 from actors.core.envelope import Envelope
 from actors.core.ids import DropReason
+from actors.core.overflow import Fate, Kind, fate_of
 from actors.errors import ActorsError
 
 _PENDING: Final = object()
+
+_NO_ROOM: Final = frozenset({None, DropReason.MAILBOX_FULL, DropReason.MEMORY_FULL})
 
 _RESERVE_BYTES: Final = 4096
 """In what steps a mailbox takes its share of the common budget."""
@@ -84,7 +88,25 @@ class Request:
         self.reply = reply
 
 
-Letter = Envelope | Request
+class Latest:
+    """A place in the box for the latest message of a kind and key; a newer one takes the place of the one in it."""
+
+    __slots__ = ("envelope", "key", "payload", "size_bytes")
+
+    def __init__(self, envelope: Envelope) -> None:
+        """Hold the first one."""
+        stamp = envelope.stamp
+        self.key = ("", "") if stamp is None else (stamp.kind, stamp.key)
+        self.hold(envelope)
+
+    def hold(self, envelope: Envelope) -> None:
+        """Hold this one from now on."""
+        self.envelope = envelope
+        self.payload = envelope.payload
+        self.size_bytes = envelope.size_bytes
+
+
+Letter = Envelope | Request | Latest
 
 
 class Budget:
@@ -116,21 +138,27 @@ class Mailbox:
         "_messages_max",
         "_reserved",
         "_room",
+        "_stash_max",
         "admitted",
         "bytes_held",
         "bytes_taken",
         "closed",
         "control",
+        "dead",
         "deaf",
         "inner",
+        "latest",
+        "lost",
         "messages",
+        "stashed",
         "waiters",
         "withdrawn",
     )
 
-    def __init__(self, messages_max: int, bytes_max: int, budget: Budget) -> None:
-        """Bound the user lane in messages and bytes."""
+    def __init__(self, messages_max: int, bytes_max: int, budget: Budget, stash_max: int = 0) -> None:
+        """Bound the user lane in messages and bytes, and how many messages may be set aside."""
         self._messages_max = messages_max
+        self._stash_max = stash_max
         self._bytes_max = bytes_max
         self._budget = budget
         self._consumer: trio.lowlevel.Task | None = None
@@ -138,6 +166,13 @@ class Mailbox:
         self._room = messages_max
         self.waiters: deque[_Waiting] = deque()
         self.messages: deque[Letter] = deque()
+        self.latest: dict[tuple[str, str], Latest] = {}
+        """Where the messages wait that a newer one of their kind and key replaces."""
+        self.stashed: deque[Letter] = deque()
+        """What the handler has set aside, oldest first; it survives restarts as all of the box does."""
+        self.lost: list[tuple[Envelope, DropReason]] = []
+        """What gave way to others, for whoever put them in to account for; counted in ``dead`` already."""
+        self.dead = 0
         self.control: dict[object, object] = {}
         self.inner: deque[object] = deque()
         self.bytes_held = 0
@@ -180,7 +215,7 @@ class Mailbox:
 
         Returns why not if the box is closed, now or while waiting, or if the memory of all boxes is full.
         """
-        reason = self.put_nowait(letter)
+        reason = self._put(letter)
         if reason is not DropReason.MAILBOX_FULL:
             return reason
         entry = _Waiting(trio.lowlevel.current_task(), letter)
@@ -196,9 +231,62 @@ class Mailbox:
         assert answer is None or isinstance(answer, DropReason), "whoever wakes a sender says what became of it"
         return answer
 
+    def offer(self, letter: Envelope | Latest, kind: Kind) -> DropReason | None:
+        """Admit a letter of a declared kind, at the cost of another where the kind says so; or return why not.
+
+        ``mailbox_full`` is also what a sender is told that may wait; ``dropped`` says that the letter itself gave way.
+        """
+        full = self._refusal(letter.size_bytes)
+        if full not in _NO_ROOM:
+            return full
+        same_key = type(letter) is Latest and letter.key in self.latest
+        older = self._oldest_of(letter) if full is not None and kind.overflow == "drop_oldest" else None
+        match fate_of(kind.overflow, full=full is not None, same_key=same_key, same_kind=older is not None):
+            case Fate.ADMIT | Fate.REPLACE:
+                return self._put(letter)
+            case Fate.DROP_OLDEST:
+                assert older is not None, "only what is there can be dropped"
+                return self._exchange(older, letter)
+            case Fate.DROP_NEWEST:
+                return DropReason.DROPPED
+            case Fate.WAIT | Fate.REFUSE:
+                return full
+
+    def set_aside(self, letter: Letter) -> bool:
+        """Keep a letter that was taken out until it is brought back; False if there is no room for it."""
+        self.gave()
+        held = self.bytes_held + letter.size_bytes
+        if self.closed is not None or len(self.stashed) >= self._stash_max:
+            return False
+        if held > self._reserved and self._reserve(held) is not None:
+            return False
+        self.bytes_held = held
+        self.stashed.append(letter)
+        return True
+
+    def forget(self, letter: Letter) -> bool:
+        """Take out what was just set aside; False if it was not."""
+        if not self.stashed or self.stashed[-1] is not letter:
+            return False
+        self.stashed.pop()
+        self.bytes_taken += letter.size_bytes
+        self.gave()
+        return True
+
+    def bring_back(self) -> int:
+        """Put everything that was set aside before the oldest letter, in its order; return how many there were."""
+        brought = len(self.stashed)
+        if brought:
+            self.messages.extendleft(reversed(self.stashed))
+            self.stashed.clear()
+            self._make_room()
+        return brought
+
     def take(self) -> Letter:
         """Take the oldest letter, and let in who waits for its room."""
         letter = self.messages.popleft()
+        if self.latest and type(letter) is Latest and self.latest.get(letter.key) is letter:
+            del self.latest[letter.key]
         self.bytes_taken += letter.size_bytes
         self.gave()
         return letter
@@ -212,11 +300,13 @@ class Mailbox:
         self._make_room()
 
     def withdraw(self, letter: Letter) -> bool:
-        """Take back a letter that nobody has begun to handle; False if it is not in the box any more."""
+        """Take back a letter that waits to be handled, also if it was set aside; False if it is not in the box."""
         try:
             self.messages.remove(letter)
         except ValueError:
-            return False
+            if letter not in self.stashed:
+                return False
+            self.stashed.remove(letter)
         self.withdrawn += 1
         self.bytes_taken += letter.size_bytes
         self.gave()
@@ -251,8 +341,10 @@ class Mailbox:
         """Refuse everything from now on and return what was in the box; waiting senders are told the reason."""
         self.closed = reason
         self._room = 0
-        left = list(self.messages)
+        left = [*self.stashed, *self.messages]
         self.messages.clear()
+        self.stashed.clear()
+        self.latest.clear()
         self.bytes_held = self.bytes_taken = 0
         self._release()
         while self.waiters:
@@ -274,9 +366,64 @@ class Mailbox:
         """Count the senders that wait for room."""
         return len(self.waiters)
 
+    @property
+    def queued(self) -> int:
+        """Count the letters that are to be handled, those that were set aside included."""
+        return len(self.messages) + len(self.stashed)
+
+    def _put(self, letter: Letter) -> DropReason | None:
+        """Admit a letter of any sort, or return why not."""
+        if type(letter) is not Latest:
+            return self.put_nowait(letter)
+        older = self.latest.get(letter.key)
+        if older is not None:
+            return self._exchange(older, letter)
+        reason = self.put_nowait(letter)
+        if reason is None:
+            self.latest[letter.key] = letter
+        return reason
+
+    def _exchange(self, older: Envelope | Latest, letter: Envelope | Latest) -> DropReason | None:
+        """Admit a letter for an older one that gives way, at its place if both have one key; or return why not.
+
+        The room is not given to whoever waits: a letter goes and a letter comes.
+        """
+        held = self.bytes_held - older.size_bytes + letter.size_bytes
+        if held > self._reserved:
+            reason = self._reserve(held)
+            if reason is not None:
+                return reason
+        self.bytes_held = held
+        self.admitted += 1
+        self.dead += 1
+        if isinstance(older, Latest):
+            assert isinstance(letter, Latest), "only a message that replaces others is held against one"
+            self.lost.append((older.envelope, DropReason.COALESCED))
+            older.hold(letter.envelope)
+        else:
+            self.lost.append((older, DropReason.DROPPED))
+            del self.messages[next(place for place, each in enumerate(self.messages) if each is older)]
+            self.messages.append(letter)
+        return None
+
+    def _oldest_of(self, letter: Envelope | Latest) -> Envelope | None:
+        """Find the oldest message of the kind of a letter; the box is full, so this is off the way of most."""
+        kind = letter.kind if isinstance(letter, Envelope) else ""
+        return next((each for each in self.messages if type(each) is Envelope and each.kind == kind), None)
+
+    def _refusal(self, size_bytes: int) -> DropReason | None:
+        """Say why a letter of this size would not be admitted; None if it would be."""
+        self.gave()
+        if self.closed is not None:
+            return self.closed
+        if self._room <= 0:
+            return DropReason.MAILBOX_FULL
+        held = self.bytes_held + size_bytes
+        return None if held <= self._reserved else self._reserve(held)
+
     def _reserve(self, held: int) -> DropReason | None:
         """Take a larger share of the budget of all boxes, or say which bound is in the way."""
-        if held > self._bytes_max and self.messages:
+        if held > self._bytes_max and (self.messages or self.stashed):
             return DropReason.MAILBOX_FULL
         budget = self._budget
         wanted = -(-held // _RESERVE_BYTES) * _RESERVE_BYTES
@@ -301,7 +448,7 @@ class Mailbox:
         self._room = self._messages_max - len(self.messages)
         waiting = self.waiters  # while anybody waits here there is no room for newcomers
         while waiting and self._room > 0:
-            reason = self.put_nowait(waiting[0].letter)
+            reason = self._put(waiting[0].letter)
             if reason is DropReason.MAILBOX_FULL:
                 self._room = 0
                 return

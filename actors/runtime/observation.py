@@ -102,7 +102,7 @@ def inspection(ref: Ref, epoch: int) -> Inspection:
         queued_turns=len(state.queue),
         open_calls=0 if running is None else len(running.calls),
         open_prompts=0 if running is None else len(running.prompts),
-        mailbox_messages=len(ref.mailbox.messages),
+        mailbox_messages=ref.mailbox.queued,
         mailbox_bytes=ref.mailbox.bytes_held,
         waiting_senders=ref.mailbox.waiting,
         subscribers=len(ref.broadcast),

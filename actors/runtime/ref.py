@@ -83,7 +83,7 @@ class Ref:
     def __init__(self, chat_id: ChatId, limits: Limits, budget: Budget) -> None:
         """Begin as absent."""
         self.chat_id = chat_id
-        self.mailbox = Mailbox(limits.mailbox_messages_max, limits.mailbox_bytes_max, budget)
+        self.mailbox = Mailbox(limits.mailbox_messages_max, limits.mailbox_bytes_max, budget, limits.stash_messages_max)
         self.broadcast = Broadcast()
         self.phase = SessionPhase.ABSENT
         self.incarnation = 0

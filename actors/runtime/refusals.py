@@ -36,6 +36,9 @@ _ERRORS: Final[Mapping[DropReason, tuple[type[RefusedError], str, str]]] = Mappi
         _R.BUSY: (OverloadedError, "a turn is running", "send it again when the turn has ended"),
         _R.QUEUE_FULL: (OverloadedError, "too many messages wait for their turn", "send it again later"),
         _R.NOT_RUNNING: (UnavailableError, "it is not open any more", "nothing is to be done"),
+        _R.COALESCED: (OverloadedError, "a newer message of its key took its place", "nothing is to be done"),
+        _R.DROPPED: (OverloadedError, "the mailbox was full, and its kind is droppable", "send less of this kind"),
+        _R.STASH_FULL: (OverloadedError, "the handler set too many messages aside", "unstash earlier, or send less"),
     }
 )
 

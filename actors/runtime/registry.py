@@ -25,9 +25,9 @@ class Letters:
         """Add those of one session."""
         self.admitted += ref.mailbox.admitted
         self.executed += ref.executed
-        self.dead += ref.dead
+        self.dead += ref.dead + ref.mailbox.dead
         self.withdrawn += ref.mailbox.withdrawn
-        self.queued += len(ref.mailbox.messages)
+        self.queued += ref.mailbox.queued
 
     @property
     def closed(self) -> bool:
@@ -88,7 +88,8 @@ class Registry:
     def retire(self, ref: Ref) -> None:
         """Add the letters of a ref to those of the refs that were there before, and begin its own anew."""
         self.retired.add(ref)
-        ref.mailbox.admitted = ref.mailbox.withdrawn = ref.executed = ref.dead = 0
+        box = ref.mailbox
+        box.admitted = box.withdrawn = box.dead = ref.executed = ref.dead = 0
 
     def letters(self) -> "Letters":
         """Add up what became of every letter that was admitted."""

@@ -10,13 +10,14 @@ from typing import Literal
 import trio
 
 from actors.core.commands import Accept
-from actors.core.envelope import Envelope, Origin, Rejection, check_text, freeze_payload
+from actors.core.envelope import Envelope, Origin, Rejection, Stamp, check_origin, check_text, freeze_payload
 from actors.core.ids import ChatId, DropReason, parse_chat_id, parse_message_id
 from actors.core.lifecycle import SessionPhase
+from actors.core.overflow import KEY_CHARACTERS_MAX, Kind
 from actors.core.routing import Activate, Drop, View, route
 from actors.errors import AskTimeoutError, ConfigurationError, DeadlockError, RefusedError
 from actors.runtime.agent import Session
-from actors.runtime.mailbox import Letter, Mailbox, Reply, Request
+from actors.runtime.mailbox import Latest, Letter, Mailbox, Reply, Request
 from actors.runtime.ref import Accepted, Ref
 from actors.runtime.refusals import refused
 from actors.runtime.registry import Registry
@@ -48,7 +49,7 @@ class Router:
         """Close the short way: the runtime is stopping."""
         self._boxes = {}
 
-    def tell_nowait(
+    def tell_nowait(  # noqa: PLR0913 - options, all named by the caller
         self,
         chat_id: object,
         payload: object,
@@ -56,21 +57,29 @@ class Router:
         deadline_s: float | None = None,
         incarnation: int | None = None,
         origin: Origin | None = None,
+        kind: str = "",
+        key: str = "",
     ) -> None:
         """Put a volatile message into a mailbox, or raise why not; nothing is waited for."""
         self.sent += 1
-        ref, envelope = self._admit_volatile(chat_id, payload, deadline_s, incarnation, origin)
-        reason = ref.mailbox.put_nowait(envelope)
-        if reason is not None:
-            raise self._dropped(chat_id, reason, "tell", envelope.size_bytes)
+        declared = self._declared(kind, key)
+        ref, envelope = self._admit_volatile(chat_id, payload, deadline_s, incarnation, origin, self._stamp(kind, key))
+        self._offer(ref, envelope, declared)
 
     async def tell(
-        self, chat_id: object, payload: object, *, deadline_s: float | None = None, origin: Origin | None = None
+        self,
+        chat_id: object,
+        payload: object,
+        *,
+        deadline_s: float | None = None,
+        origin: Origin | None = None,
+        kind: str = "",
+        key: str = "",
     ) -> None:
         """Put a volatile message into a mailbox, waiting in order for room; or raise why not."""
         sent = self.sent = self.sent + 1
         # The common case first: an active session, a short plain text, nothing else. A key of ``boxes`` is a parsed id.
-        if type(chat_id) is str and type(payload) is str and deadline_s is None and origin is None:
+        if type(chat_id) is str and type(payload) is str and deadline_s is None and origin is None and kind == "":
             box = self._boxes.get(chat_id)
             if box is not None and payload.isascii():
                 size = len(payload)
@@ -78,12 +87,12 @@ class Router:
                     if not sent & _SENT_BETWEEN_LOOKS:
                         await self._give_way()
                     return
-        ref, envelope = self._admit_volatile(chat_id, payload, deadline_s, None, origin)
-        reason = ref.mailbox.put_nowait(envelope)
-        if reason is DropReason.MAILBOX_FULL:
-            reason = await self._wait_for_room(ref, envelope, deadline_s)
-        if reason is not None:
-            raise self._dropped(chat_id, reason, "tell", envelope.size_bytes)
+        declared = self._declared(kind, key)
+        ref, envelope = self._admit_volatile(chat_id, payload, deadline_s, None, origin, self._stamp(kind, key))
+        if declared.waits:
+            await self._offer_patiently(ref, envelope, declared, deadline_s)
+        else:
+            self._offer(ref, envelope, declared)
 
     async def _give_way(self) -> None:
         """Let others run if senders that find room have held the loop for long."""
@@ -113,7 +122,7 @@ class Router:
         if box is not None and 0 <= size <= self._text_bytes_max:
             envelope = Envelope(chat_id, payload, size, deadline_s, None, origin)  # type: ignore[arg-type]  # a key of boxes
         else:
-            ref, envelope = self._admit_volatile(chat_id, payload, deadline_s, None, origin)
+            ref, envelope = self._admit_volatile(chat_id, payload, deadline_s, None, origin, self._stamp("", ""))
             box = ref.mailbox
         reply = Reply()
         request = Request(envelope, reply)
@@ -199,6 +208,7 @@ class Router:
         deadline_s: float | None,
         incarnation: int | None,
         origin: Origin | None,
+        stamp: Stamp,
     ) -> tuple[Ref, Envelope]:
         """Check a volatile message and find its session."""
         if self._services.agent.receive is None:
@@ -210,9 +220,61 @@ class Router:
         frozen = freeze_payload(payload, self._text_bytes_max)
         if isinstance(frozen, Rejection):
             raise self._rejected(chat_id, frozen, "tell")
+        said = 0 if origin is None else check_origin(origin, self._text_bytes_max)
+        if isinstance(said, Rejection):
+            raise self._rejected(chat_id, said, "tell")
         if ref is None or ref.phase not in _UP:
             ref = self._bring_up(parsed)
-        return ref, Envelope(parsed, frozen[0], frozen[1], deadline_s, incarnation, origin)
+        return ref, Envelope(parsed, frozen[0], frozen[1] + said, deadline_s, incarnation, origin, stamp)
+
+    def _declared(self, kind: object, key: object) -> Kind:
+        """Find the kind that a sender names, or raise ConfigurationError: the host's mistake is no envelope."""
+        if kind == "" and key == "":
+            return _PLAIN
+        declared = self._services.agent.kinds.get(kind) if isinstance(kind, str) else None
+        if declared is None:
+            self.sent -= 1
+            message = f"kind is {kind!r:.80}"
+            names = ", ".join(self._services.agent.kinds) or "none is declared"
+            raise ConfigurationError(message, hint=f"declare it: agent(answer, kinds={{...}}); known: {names}")
+        keyed = declared.overflow == "coalesce" and type(key) is str and len(key) <= KEY_CHARACTERS_MAX
+        if key != "" and not keyed:
+            self.sent -= 1
+            message = f"key is {key!r:.80}"
+            hint = f"give a str of at most {KEY_CHARACTERS_MAX} characters, to a kind that coalesces"
+            raise ConfigurationError(message, hint=hint)
+        return declared
+
+    def _stamp(self, kind: str, key: str) -> Stamp:
+        """Note the kind of a message and when it came."""
+        return Stamp(kind, key, self._services.clock.now_s())
+
+    def _offer(self, ref: Ref, envelope: Envelope, kind: Kind) -> None:
+        """Put a message of a kind into a mailbox, or raise why not; one that is dropped itself is accounted for."""
+        letter = Latest(envelope) if kind.overflow == "coalesce" else envelope
+        reason = ref.mailbox.put_nowait(envelope) if kind is _PLAIN else ref.mailbox.offer(letter, kind)
+        self._bury_lost(ref)
+        if reason is not None:
+            error = self._dropped(ref.chat_id, reason, "tell", envelope.size_bytes)
+            if reason is not DropReason.DROPPED:
+                raise error
+
+    async def _offer_patiently(self, ref: Ref, envelope: Envelope, kind: Kind, deadline_s: float | None) -> None:
+        """Put a message of a kind that waits into a mailbox, in order, or raise why not."""
+        letter = Latest(envelope) if kind.overflow == "coalesce" else envelope
+        reason = ref.mailbox.put_nowait(envelope) if kind is _PLAIN else ref.mailbox.offer(letter, kind)
+        if reason is DropReason.MAILBOX_FULL:
+            reason = await self._wait_for_room(ref, letter, deadline_s)
+        self._bury_lost(ref)
+        if reason is not None:
+            raise self._dropped(ref.chat_id, reason, "tell", envelope.size_bytes)
+
+    def _bury_lost(self, ref: Ref) -> None:
+        """Account for the letters that gave way to others."""
+        lost = ref.mailbox.lost
+        while lost:
+            envelope, reason = lost.pop(0)
+            self._services.accounts.bury(ref.chat_id, reason, "tell", envelope.size_bytes)
 
     def _find(
         self,
@@ -262,13 +324,13 @@ class Router:
 
     def _chained(self, session: Session, chat_id: object) -> Origin:
         """Extend the chain of chats that wait for one another, or refuse to close it."""
-        before = () if session.origin is None else session.origin.call_chain
-        chain = (*before, session.chat_id)
+        before = Origin() if session.origin is None else session.origin
+        chain = (*before.call_chain, session.chat_id)
         if chat_id in chain:
             path = " -> ".join((*chain, str(chat_id)))
             message = f"an ask would wait for itself: {path}"
             raise DeadlockError(message, outcome="not_enqueued", chat_id=chat_id, hint="tell instead of ask")
-        return Origin(sender=session.chat_id, call_chain=chain)
+        return Origin(session.chat_id, before.correlation_id, before.message_id, chain, trace=before.trace)
 
     async def _wait_for_room(self, ref: Ref, letter: Letter, deadline_s: float | None) -> DropReason | None:
         """Wait for room, at most until the deadline."""
@@ -281,9 +343,10 @@ class Router:
 
     async def _put(self, box: Mailbox, letter: Letter) -> DropReason | None:
         """Put a letter into a mailbox, waiting for room; a sender that is cancelled meanwhile is counted."""
-        reason = box.put_nowait(letter)
-        if reason is not DropReason.MAILBOX_FULL:
-            return reason
+        if type(letter) is not Latest:  # one of those may replace another, which only the box can see to
+            reason = box.put_nowait(letter)
+            if reason is not DropReason.MAILBOX_FULL:
+                return reason
         try:
             return await box.put(letter)
         except trio.Cancelled:
@@ -313,6 +376,9 @@ def _is_finite(value: object) -> bool:
 
 
 _ACTIVE = SessionPhase.ACTIVE
+
+_PLAIN = Kind()
+"""What a message is that names no kind: its sender waits for room."""
 
 _SECONDS_MAX = 1e12
 """Beyond it a number of seconds means no time at all; a NaN is beyond it too."""

@@ -3,26 +3,33 @@
 import math
 
 import trio
+from typing_extensions import override
 
 from actors.core.commands import Accept
 from actors.core.envelope import Envelope
 from actors.core.ids import DropReason
 from actors.errors import AskError, HandlerError, Reject
-from actors.runtime.agent import Session
+from actors.runtime.agent import Desk, Session
 from actors.runtime.attempt import words_of
 from actors.runtime.mailbox import Letter, Reply, Request
 from actors.runtime.ref import Ref
+from actors.runtime.refusals import refused
 from actors.runtime.services import Services
 
 
-class Handler:
+class Handler(Desk):
     """Hands one incarnation's volatile messages to the agent's handler."""
 
     def __init__(self, ref: Ref, services: Services) -> None:
-        """Belong to an incarnation; its handler gets a session with a memory of its own."""
+        """Belong to an incarnation; its handler gets a session with a memory of its own.
+
+        What an earlier incarnation had set aside comes first: whatever it waited for is forgotten.
+        """
         self._ref = ref
         self._services = services
-        self._session = Session(ref.chat_id, ref.incarnation)
+        self._session = Session(ref.chat_id, ref.incarnation, self)
+        self._aside: Letter | None = None
+        ref.mailbox.bring_back()
 
     async def handle(self) -> Exception | None:
         """Handle volatile messages until another kind comes, or control or the turn wants to be heard and can be.
@@ -51,7 +58,7 @@ class Handler:
                     box.bytes_taken += letter.size_bytes
                     if waiters:
                         box.gave()
-                    session.origin = letter.origin
+                    session.letter = letter
                     await receive(session, letter.payload)
                 if busy_s() >= until_s:
                     box.gave()
@@ -61,18 +68,20 @@ class Handler:
                     until_s = busy_s() + quantum_s
                     ref.handling_since_s = trio.current_time()
         except Reject:
-            pass
+            self._take_back(session.letter)
         except Exception as error:  # noqa: BLE001 - the border to the host's code; judged by the supervisor
+            self._take_back(session.letter)
             return error
         finally:
             ref.handling_since_s = math.inf
+            session.letter = self._aside = None
             if box.bytes_taken:
                 box.gave()
         return None
 
     async def _handle_special(self, letter: Letter) -> None:
         """Handle a volatile message that has a deadline or an asker; whatever happens, the asker is answered."""
-        envelope = letter.envelope if isinstance(letter, Request) else letter
+        envelope = letter if isinstance(letter, Envelope) else letter.envelope
         reply = letter.reply if isinstance(letter, Request) else Reply()
         receive = self._services.agent.receive
         assert receive is not None, "the router refuses volatile messages without a handler"
@@ -81,12 +90,13 @@ class Handler:
             message = "the deadline passed while the message waited"
             reply.fail(AskError(message, outcome="not_started", chat_id=envelope.chat_id))
             return
-        self._session.origin = envelope.origin
+        self._session.letter = letter
         self._ref.executed += 1
         reply.started = True
         try:
             answer = await receive(self._session, envelope.payload)
         except BaseException as error:
+            self._take_back(letter)
             rejected = isinstance(error, Reject)
             text = f"the handler raised {type(error).__name__}"
             if isinstance(error, Reject):
@@ -97,9 +107,36 @@ class Handler:
             if not rejected:
                 raise
         else:
-            if not reply.set(answer):
+            if self._aside is letter:  # whoever asked is answered when it is handled, or told why it is not
+                reply.started = False
+            elif not reply.set(answer):
                 self._services.accounts.counts.late_replies += 1
                 self._services.recorder.record("debug", "ask.late_reply", chat_id=envelope.chat_id)
+
+    @override
+    def set_aside(self, letter: Letter) -> bool:
+        if letter is self._aside:
+            return any(each is letter for each in self._ref.mailbox.stashed)
+        self._aside = letter
+        self._ref.executed -= 1
+        if self._ref.mailbox.set_aside(letter):
+            return True
+        self._ref.dead += 1
+        kind = "ask" if isinstance(letter, Request) else "tell"
+        self._services.accounts.bury(self._ref.chat_id, DropReason.STASH_FULL, kind, letter.size_bytes)
+        if isinstance(letter, Request):
+            error = refused(DropReason.STASH_FULL, chat_id=self._ref.chat_id)
+            letter.reply.fail(AskError(str(error), outcome="not_started", chat_id=self._ref.chat_id))
+        return False
+
+    @override
+    def bring_back(self) -> int:
+        return self._ref.mailbox.bring_back()
+
+    def _take_back(self, letter: Letter | None) -> None:
+        """Count a message as handled whose handler set it aside and then failed all the same: it is not run again."""
+        if letter is not None and letter is self._aside and self._ref.mailbox.forget(letter):
+            self._ref.executed += 1
 
     def _expire(self, letter: Letter) -> None:
         """Account for a volatile message whose deadline passed in the mailbox."""

@@ -105,6 +105,7 @@ def _unsettled(ref: Ref, *, open_turns: bool) -> list[str]:
     turns = () if ref.state is None or kept_on_disk else ref.state.open_turns
     facts = {
         "messages in its mailbox": len(box.messages),
+        "messages set aside": len(box.stashed),
         "senders waiting for room": box.waiting,
         "words of its turn to be written": len(box.inner),
         "control signals": len(box.control),

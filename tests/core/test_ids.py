@@ -272,4 +272,7 @@ def test_the_reasons_of_a_drop_are_a_closed_set_of_words() -> None:
         "busy",
         "queue_full",
         "not_running",
+        "coalesced",
+        "dropped",
+        "stash_full",
     ]
