@@ -23,6 +23,7 @@ RECORDS: Final[Mapping[str, str]] = MappingProxyType(
         "session.restarting": "a new incarnation follows after a delay",
         "session.quarantined": "the restart budget is spent; the session takes nothing",
         "session.released": "the session leaves quarantine",
+        "session.passivated": "the session is at rest and left memory; with the reason (level debug)",
         "session.stopped": "the session is not live any more",
         "session.deleted": "the session was erased and left a tombstone",
         "session.corrupt": "the rows of a session contradict each other; it is kept out",

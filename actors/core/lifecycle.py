@@ -19,6 +19,7 @@ class SessionPhase(enum.StrEnum):
     ABSENT = "absent"
     ACTIVATING = "activating"
     ACTIVE = "active"
+    PASSIVATING = "passivating"
     RESTARTING = "restarting"
     QUARANTINED = "quarantined"
     STOPPING = "stopping"
@@ -81,6 +82,10 @@ SESSION: Final[Mapping[tuple[SessionPhase, str], SessionPhase]] = MappingProxyTy
         (_S.ACTIVE, "give_up"): _S.QUARANTINED,
         (_S.ACTIVE, "stop"): _S.STOPPING,
         (_S.ACTIVE, "fence"): _S.FENCED,
+        (_S.ACTIVE, "passivate"): _S.PASSIVATING,
+        (_S.PASSIVATING, "put_away"): _S.ABSENT,
+        (_S.PASSIVATING, "activate"): _S.ACTIVATING,
+        (_S.PASSIVATING, "stop"): _S.STOPPING,
         (_S.RESTARTING, "activate"): _S.ACTIVATING,
         (_S.RESTARTING, "stop"): _S.STOPPING,
         (_S.QUARANTINED, "release"): _S.ABSENT,
@@ -133,6 +138,9 @@ PROMPT: Final[Mapping[tuple[PromptStatus, str], PromptStatus]] = MappingProxyTyp
         (_Q.OPEN, "close"): _Q.CLOSED,
     }
 )
+
+UP: Final = frozenset({_S.ACTIVATING, _S.ACTIVE, _S.PASSIVATING, _S.RESTARTING})
+"""The phases in which the mailbox of a session takes messages; whatever it is doing, it will come to them."""
 
 TURN_ENDS: Final = frozenset(set(TurnStatus) - {state for state, _ in TURN})
 """The statuses a turn never leaves."""

@@ -105,6 +105,14 @@ class Limits:
     drain_s: float = _limit(5.0, 0.0, 3600.0)
     phase_s: float = _limit(5.0, 0.0, 3600.0)
 
+    # Passivation: Orleans' idle time and residency; the bound on memory has a high and a low mark.
+    idle_s: float = _limit(900.0, 0.001, 31_536_000.0)
+    sessions_live_max: int = _count(1_000_000, 1, 100_000_000)
+    sessions_bytes_max: int = _count(1024 * MIB, 1 * MIB, 1024 * 1024 * MIB)
+    sessions_high_share: float = _limit(0.80, 0.0, 1.0)
+    sessions_low_share: float = _limit(0.75, 0.0, 1.0)
+    residency_s: float = _limit(30.0, 0.0, 86_400.0)
+
     # Loop guards of one turn.
     tool_calls_max: int = _count(200, 1, 100_000)
 

@@ -7,7 +7,7 @@ fixed order, each with a reason of its own.
 import attrs
 
 from actors.core.ids import ChatId, DropReason
-from actors.core.lifecycle import SessionPhase
+from actors.core.lifecycle import UP, SessionPhase
 
 
 @attrs.frozen
@@ -46,7 +46,6 @@ class Drop:
     reason: DropReason
 
 
-_UP = frozenset({SessionPhase.ACTIVATING, SessionPhase.ACTIVE, SessionPhase.RESTARTING})
 _REFUSING = {
     SessionPhase.QUARANTINED: DropReason.QUARANTINED,
     SessionPhase.STOPPING: DropReason.STOPPING,
@@ -76,4 +75,4 @@ def route(
         return Drop(DropReason.STOPPING)
     if view.phase in _REFUSING:
         return Drop(_REFUSING[view.phase])
-    return Deliver(chat_id) if view.phase in _UP else Activate(chat_id)
+    return Deliver(chat_id) if view.phase in UP else Activate(chat_id)

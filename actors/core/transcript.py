@@ -6,7 +6,7 @@ turn's answer. What an interrupted attempt said stays in the journal and leaves 
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from typing import overload
+from typing import Final, overload
 
 import attrs
 from typing_extensions import override
@@ -24,6 +24,10 @@ from actors.core.events import (
     TurnStarted,
 )
 from actors.core.lifecycle import PartStatus, TurnStatus
+
+MESSAGE_BYTES: Final = 600
+PART_BYTES: Final = 250
+"""What a message holds beside its text, with its first part, and what each further part holds: measured, in round."""
 
 
 @attrs.frozen
@@ -152,7 +156,7 @@ class Transcript:
     journal) and ``first_turn`` says where what is kept begins.
     """
 
-    __slots__ = ("_ended", "_messages_max", "_open", "_unfolded", "first_turn")
+    __slots__ = ("_ended", "_messages_max", "_open", "_size", "_sized", "_unfolded", "first_turn")
 
     def __init__(self, ended: Iterable[Message] = (), *, messages_max: int = 1 << 62, first_turn: int = 0) -> None:
         """Start from messages of turns that have ended."""
@@ -160,7 +164,24 @@ class Transcript:
         self._open: dict[int, _OpenTurn] = {}
         self._unfolded: list[Event] = []
         self._messages_max = messages_max
+        self._sized = self._ended
+        self._size = 0, 0
         self.first_turn = first_turn
+
+    @property
+    def size(self) -> int:
+        """Estimate the bytes that are held, but for open turns: characters of text, and so much for each message.
+
+        Messages that were counted are not counted again, and nothing is folded for it.
+        """
+        counted, size = self._size if self._sized is self._ended else (0, 0)
+        ended = self._ended
+        for index in range(counted, len(ended)):
+            parts = ended[index].parts
+            size += MESSAGE_BYTES + sum([len(part.text) for part in parts]) + (len(parts) - 1) * PART_BYTES
+        self._sized, self._size = ended, (len(ended), size)
+        waiting = sum([len(getattr(event.body, "text", "")) for event in self._unfolded])
+        return size + waiting + MESSAGE_BYTES * len(self._unfolded)
 
     def add(self, event: Event) -> None:
         """Take one more event, in order; folding waits until somebody looks or 256 are waiting."""

@@ -6,6 +6,7 @@ import attrs
 
 from actors.core.events import Event
 from actors.core.ids import DropReason
+from actors.core.passivation import Churn
 from actors.ports import Clock
 from actors.runtime.recorder import Recorder
 
@@ -43,6 +44,7 @@ class Counts:
     crashes: int = 0
     restarts: int = 0
     quarantines: int = 0
+    passivations: int = 0
     abandoned: int = 0
     lagged: int = 0
     interrupted: int = 0
@@ -56,6 +58,7 @@ class Accounts:
     def __init__(self, dead_letters_max: int, recorder: Recorder, clock: Clock) -> None:
         """Start at nothing."""
         self.counts = Counts()
+        self.churn = Churn()
         self.dead_letters: deque[DeadLetter] = deque(maxlen=dead_letters_max)
         self._recorder = recorder
         self._clock = clock

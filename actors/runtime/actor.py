@@ -19,7 +19,7 @@ from actors.ports import Append, Committed
 from actors.runtime.acceptance import LETTERS_IN_GROUP_MAX, accept, look_up
 from actors.runtime.attempt import Outlet, end_of, place_of, run_agent
 from actors.runtime.committer import Failed, Result
-from actors.runtime.control import AnswerPrompt, CancelTurn, Delete, Prepare, Stop
+from actors.runtime.control import AnswerPrompt, CancelTurn, Delete, Passivate, Prepare, Stop
 from actors.runtime.group import Group, size_of
 from actors.runtime.hydration import load_history
 from actors.runtime.inner import Done, Flush, Written
@@ -54,9 +54,10 @@ class Actor:
         self._leaving = ""
         self._alive = True
         self._serving = False
+        self._resting = False
 
-    async def run(self, ready: Callable[[], None]) -> None:
-        """Live until stopped. ``ready`` is called once the session takes messages.
+    async def run(self, ready: Callable[[], None], resting: Callable[[], None]) -> None:
+        """Live until stopped. ``ready`` is called once the session takes messages, ``resting`` when it is put away.
 
         Raises SessionCrashedError when the agent or a handler raised, SessionLostError when the journal disagrees, and
         StoreError when it cannot be read.
@@ -66,6 +67,8 @@ class Actor:
             ready()
             self._serving = True
             await self._serve()
+            if self._resting:
+                resting()
         finally:
             self._alive = self._serving = False
             self._ref.mailbox.deaf = False
@@ -130,6 +133,8 @@ class Actor:
             if self._failure is not None:
                 raise self._failure
             if box.control and await self._heed():
+                if self._resting:
+                    return
                 continue
             if not ref.writing:
                 box.deaf = False
@@ -168,6 +173,10 @@ class Actor:
                     self._leaving = "deleted"
                     self._ref.erasing = True
                     self._cancel_running("deleted")
+                case Passivate():
+                    self._rest(signal)
+                    heeded = True
+                    continue
                 case CancelTurn(turn=turn, reply=reply) if self._turn is not None and self._turn.number == turn:
                     self._cancel_running("cancelled")
                     reply.set(True)
@@ -186,12 +195,26 @@ class Actor:
                 case Prepare(history=history, reply=reply):
                     if history:
                         await load_history(self._ref, self._services)
+                    self._ref.active_s = trio.current_time()
                     reply.set(None)
                 case _:
                     assert signal is None, f"no control signal is {type(signal).__name__}"
             control.pop(key, None)
             heeded = True
         return heeded
+
+    def _rest(self, signal: Passivate) -> None:
+        """End for a while if nothing is under way; else the request is withdrawn.
+
+        The request stays on the control lane until the supervisor has seen to it.
+        """
+        control = self._ref.mailbox.control
+        del control[Passivate]
+        if self._leaving or self._crash is not None or self._turn is not None or not self._ref.at_rest:
+            signal.answer(put_away=False)
+            return
+        control[Passivate] = signal
+        self._resting = True
 
     def _heed_turn(self) -> None:
         """Take what the session's own turn wants written, together."""
@@ -334,6 +357,7 @@ class Actor:
         """
         ref = self._ref
         ref.writing = False
+        ref.active_s = trio.current_time()
         box = ref.mailbox
         if type(result) is Committed:
             try:

@@ -3,6 +3,7 @@
 import attrs
 
 from actors.core.commands import Answer
+from actors.core.passivation import Reason
 from actors.runtime.mailbox import Reply
 
 
@@ -40,3 +41,19 @@ class Prepare:
 
     reply: Reply
     history: bool = True
+
+
+@attrs.define
+class Passivate:
+    """Control: end the incarnation if it is at rest, and keep the session on disk only; else the request is withdrawn.
+
+    ``replies`` are told whether the session was put away.
+    """
+
+    reason: Reason
+    replies: list[Reply] = attrs.Factory(list)
+
+    def answer(self, *, put_away: bool) -> None:
+        """Tell everybody who asked."""
+        for reply in self.replies:
+            reply.set(put_away)

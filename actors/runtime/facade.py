@@ -1,13 +1,14 @@
 """The runtime as its host holds it: create, send, subscribe, cancel, stop, delete, and the counts of all of it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import trio
 
 from actors.core.commands import Answer
 from actors.core.envelope import Origin, check_text
 from actors.core.ids import ChatId, DropReason, parse_chat_id
-from actors.core.lifecycle import SessionPhase
+from actors.core.lifecycle import UP, SessionPhase
 from actors.ports import Page
 from actors.runtime.accounting import DeadLetter
 from actors.runtime.agent import Session
@@ -211,6 +212,35 @@ class Runtime:
             self._registry.get_or_insert(parsed)
         await self._end(parsed, Delete())
 
+    async def passivate(self, chat_id: object) -> bool:
+        """Put a session away: it leaves memory, and comes up again with whatever is sent to it next.
+
+        Returns whether it is out of memory now. It stays if it is not at rest: a message, a turn, a write, a
+        subscriber, somebody who waits; and it is up again at once if a message comes meanwhile. Nothing is lost either
+        way. Raises InvalidEnvelopeError or UnknownChatError for the id.
+        """
+        ref = self._registry.get(self._known(chat_id))
+        if ref is None:
+            await trio.lowlevel.checkpoint()
+            return True
+        reply = Reply()
+        self._supervisor.passivate(ref, "asked", reply)
+        return bool(await reply.wait())
+
+    @contextmanager
+    def keep_alive(self, chat_id: object) -> Iterator[None]:
+        """Keep a session in memory while the block runs, however long it is idle; it may still be stopped or deleted.
+
+        A session that is not live is not brought up by it. Raises InvalidEnvelopeError or UnknownChatError for the id.
+        """
+        ref = self._registry.get_or_insert(self._known(chat_id))
+        ref.kept += 1
+        try:
+            yield
+        finally:
+            ref.kept -= 1
+            ref.active_s = self._services.clock.now_s()
+
     def release(self, chat_id: object) -> None:
         """Let a session out of quarantine before its cool-down is over; nothing happens if it is not in it.
 
@@ -253,14 +283,14 @@ class Runtime:
     def _cancel(self, receipt: Receipt) -> None:
         """Have a turn cancelled by the session that is live now, if one is."""
         ref = self._registry.get(receipt.chat_id)
-        if ref is not None and ref.phase in _UP:
+        if ref is not None and ref.phase in UP:
             ref.mailbox.post_control((CancelTurn, receipt.turn), CancelTurn(receipt.turn, Reply()))
 
     async def _result(self, receipt: Receipt) -> TurnResult:
         """Wait for the end of a turn in the session that is live now, or look it up if none is."""
         ref = self._registry.get(receipt.chat_id)
-        live = ref is not None and (ref.phase in _UP or ref.phase is SessionPhase.STOPPING)
-        if ref is not None and ref.phase in _UP and ref.state is None:
+        live = ref is not None and (ref.phase in UP or ref.phase is SessionPhase.STOPPING)
+        if ref is not None and ref.phase in UP and ref.state is None:
             ready = Reply()
             ref.mailbox.post_control(ready, Prepare(ready, history=False))
             await ready.wait()
@@ -295,7 +325,7 @@ class Runtime:
         reply = Reply()
         ref.ending.append(reply)
         ref.mailbox.post_control(type(signal), signal)
-        if ref.phase in _UP:
+        if ref.phase in UP:
             self._registry.move(ref, "stop")
         elif ref.phase is not SessionPhase.STOPPING:
             self._supervisor.finish(ref)
@@ -312,4 +342,3 @@ _ENDED_EARLY = {
     SessionPhase.FENCED: DropReason.FENCED,
     SessionPhase.DELETED: DropReason.DELETED_CHAT,
 }
-_UP = frozenset({SessionPhase.ACTIVATING, SessionPhase.ACTIVE, SessionPhase.RESTARTING})

@@ -12,6 +12,7 @@ from actors.runtime.accounting import Accounts
 from actors.runtime.agent import Agent
 from actors.runtime.committer import Committer
 from actors.runtime.facade import Runtime
+from actors.runtime.passivation import Passivator
 from actors.runtime.phases import Phases
 from actors.runtime.recorder import Recorder
 from actors.runtime.registry import Registry
@@ -68,6 +69,7 @@ async def run_runtime(
             services_nursery.start_soon(services.deadlines.run, name="deadlines")
             async with trio.open_nursery() as sessions_nursery:
                 supervisor = Supervisor(services, registry, sessions_nursery)
+                services_nursery.start_soon(Passivator(services, registry, supervisor).run, name="passivation")
                 router = Router(services, registry, supervisor)
                 phases = Phases(services, registry, supervisor, router)
                 runtime = Runtime(services, registry, supervisor, router)

@@ -64,6 +64,8 @@ class Statistics:
     crashes: int
     restarts: int
     quarantines: int
+    passivations: int
+    churn: int
     abandoned: int
     subscribers: int
     lagged: int
@@ -146,6 +148,8 @@ def statistics(services: Services, registry: Registry, *, sent: int, live: int) 
         crashes=counts.crashes,
         restarts=counts.restarts,
         quarantines=counts.quarantines,
+        passivations=counts.passivations,
+        churn=services.accounts.churn.per_minute(services.clock.now_s()),
         abandoned=counts.abandoned,
         subscribers=subscribers,
         lagged=counts.lagged,

@@ -8,7 +8,7 @@ import attrs
 import trio
 
 from actors.core.ids import ChatId
-from actors.core.lifecycle import SessionPhase
+from actors.core.lifecycle import UP, SessionPhase
 from actors.core.stream import ProgressSignal
 from actors.errors import RefusedError, StoreError
 from actors.runtime.control import Prepare, Stop
@@ -20,7 +20,6 @@ from actors.runtime.services import Services
 from actors.runtime.supervisor import Supervisor
 
 _POLL_S: Final = 0.005
-_UP: Final = frozenset({SessionPhase.ACTIVATING, SessionPhase.ACTIVE, SessionPhase.RESTARTING})
 
 
 @attrs.frozen
@@ -71,7 +70,7 @@ class Phases:
             while self._supervisor.live and any(self._is_busy(ref) for ref in self._registry):  # noqa: ASYNC110 - rare and bounded; there is no one event to wait for
                 await trio.sleep(_POLL_S)
         for ref in self._registry:
-            if ref.phase in _UP:
+            if ref.phase in UP:
                 self._registry.move(ref, "stop")
                 ref.mailbox.post_control(Stop, Stop("shutdown"))
         with trio.move_on_after(limits.phase_s):

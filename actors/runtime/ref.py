@@ -55,6 +55,7 @@ class Ref:
 
     __slots__ = (
         "_waiters",
+        "active_s",
         "broadcast",
         "chat_id",
         "dead",
@@ -65,12 +66,14 @@ class Ref:
         "failures",
         "handling_since_s",
         "incarnation",
+        "kept",
         "last_error",
         "mailbox",
         "overran",
         "phase",
         "quarantined_until_s",
         "recent",
+        "resident_s",
         "restarts",
         "scope",
         "seq",
@@ -102,6 +105,12 @@ class Ref:
         """When the handler that runs now was called, at the latest; infinite if none runs."""
         self.overran = False
         self.dead = 0
+        self.resident_s = 0.0
+        """When the session came into memory; on trio's clock, as the next one."""
+        self.active_s = 0.0
+        """When it last handled a message, wrote, or was looked at."""
+        self.kept = 0
+        """How many ask that it stays in memory: subscribers, and who called ``keep_alive``."""
         self.scope: trio.CancelScope | None = None
         self.erasing = False
         self.erased = False
@@ -111,6 +120,15 @@ class Ref:
     def move(self, trigger: str) -> None:
         """Go to the next phase."""
         self.phase = next_phase(self.phase, trigger)
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether the session could be put away (P2): nothing is queued, running, being written or waited for."""
+        box = self.mailbox
+        idle = not (box.messages or box.stashed or box.waiters or box.inner or box.control)
+        if not idle or self.kept or self.writing or self.turn is not None or self._waiters or self.ending:
+            return False
+        return not len(self.broadcast) and (self.state is None or not self.state.open_turns)
 
     def remember(self, accepted: Accepted) -> None:
         """Keep an idempotency key at hand."""

@@ -1,6 +1,6 @@
 """Which sessions there are: every id the store knows, and at most one ref for each that is live."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import attrs
 
@@ -49,6 +49,10 @@ class Registry:
         self.refs: dict[str, Ref] = {}
         self.boxes: dict[str, Mailbox] = {}
         """The mailboxes of the sessions that are active: the short way in, closed while a session is not."""
+        self.away: dict[str, int] = {}
+        """How often each session that was put away had come up, so that its next incarnation has a new number."""
+        self.inserted: Callable[[Ref], None] = _ignore
+        """Is told of every session that comes into memory."""
         self.budget = Budget(limits.memory_bytes_max)
         self.retired = Letters()
 
@@ -65,6 +69,8 @@ class Registry:
         ref = self.refs.get(chat_id)
         if ref is None:
             ref = self.refs[chat_id] = Ref(chat_id, self._limits, self.budget)
+            ref.incarnation = self.away.get(chat_id, 0)
+            self.inserted(ref)
         return ref
 
     def move(self, ref: Ref, trigger: str) -> None:
@@ -85,6 +91,12 @@ class Registry:
         if self.refs.get(ref.chat_id) is ref:
             del self.refs[ref.chat_id]
 
+    def put_away(self, ref: Ref) -> None:
+        """Forget a ref that is at rest: everything of it is on disk, but for the number of its incarnations."""
+        self.retire(ref)
+        self.remove(ref)
+        self.away[ref.chat_id] = ref.incarnation
+
     def retire(self, ref: Ref) -> None:
         """Add the letters of a ref to those of the refs that were there before, and begin its own anew."""
         self.retired.add(ref)
@@ -101,4 +113,9 @@ class Registry:
     def bury(self, chat_id: ChatId) -> None:
         """Leave a tombstone."""
         self.known.discard(chat_id)
+        self.away.pop(chat_id, None)
         self.deleted.add(chat_id)
+
+
+def _ignore(_: Ref) -> None:
+    """Nobody looks after the sessions in memory."""

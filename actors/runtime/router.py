@@ -12,7 +12,7 @@ import trio
 from actors.core.commands import Accept
 from actors.core.envelope import Envelope, Origin, Rejection, Stamp, check_origin, check_text, freeze_payload
 from actors.core.ids import ChatId, DropReason, parse_chat_id, parse_message_id
-from actors.core.lifecycle import SessionPhase
+from actors.core.lifecycle import UP, SessionPhase
 from actors.core.overflow import KEY_CHARACTERS_MAX, Kind
 from actors.core.routing import Activate, Drop, View, route
 from actors.errors import AskTimeoutError, ConfigurationError, DeadlockError, RefusedError
@@ -176,7 +176,7 @@ class Router:
             named = check_text(sender, self._text_bytes_max, field="sender")
             if isinstance(named, Rejection):
                 raise self._rejected(chat_id, named, "accept")
-        if ref is None or ref.phase not in _UP:
+        if ref is None or ref.phase not in UP:
             ref = self._bring_up(parsed)
         content = Accept(key, text, sender, deadline_s, message_id is None)
         request = Request(Envelope(ref.chat_id, content, size + 64), Reply())
@@ -199,7 +199,7 @@ class Router:
     def reach(self, chat_id: object) -> Ref:
         """Return the live ref of a session, bringing it up if need be, or raise why not; no envelope is counted."""
         ref, parsed = self._find(chat_id, 0.0, "control")
-        return self._bring_up(parsed) if ref is None or ref.phase not in _UP else ref
+        return self._bring_up(parsed) if ref is None or ref.phase not in UP else ref
 
     def _admit_volatile(
         self,
@@ -223,7 +223,7 @@ class Router:
         said = 0 if origin is None else check_origin(origin, self._text_bytes_max)
         if isinstance(said, Rejection):
             raise self._rejected(chat_id, said, "tell")
-        if ref is None or ref.phase not in _UP:
+        if ref is None or ref.phase not in UP:
             ref = self._bring_up(parsed)
         return ref, Envelope(parsed, frozen[0], frozen[1] + said, deadline_s, incarnation, origin, stamp)
 
@@ -385,5 +385,3 @@ _SECONDS_MAX = 1e12
 
 _SENT_BETWEEN_LOOKS = 63
 """A sender that finds room looks up every 64 messages."""
-
-_UP = frozenset({SessionPhase.ACTIVATING, SessionPhase.ACTIVE, SessionPhase.RESTARTING})

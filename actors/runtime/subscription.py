@@ -56,6 +56,16 @@ class Subscription(AsyncIterator[Item]):
     async def __aenter__(self) -> Self:
         """Attach; raises RefusedError if there is no such session, CursorAheadError if it has not come that far."""
         ref = self._ref = self._router.reach(self._address)
+        ref.kept += 1  # from the first moment: a session that somebody is about to look at is not put away
+        try:
+            await self._begin(ref)
+        except BaseException:
+            self._let_go(ref)
+            raise
+        return self
+
+    async def _begin(self, ref: Ref) -> None:
+        """Have the history at hand, and take the snapshot or begin after a number."""
         if len(ref.broadcast) >= self._services.limits.subscribers_max:
             message = f"the session has {len(ref.broadcast)} subscribers"
             raise SubscriptionError(message, chat_id=ref.chat_id, hint="raise the limit subscribers_max")
@@ -72,16 +82,22 @@ class Subscription(AsyncIterator[Item]):
             raise CursorAheadError(message, chat_id=ref.chat_id, hint="subscribe without a number to start anew")
         else:
             self._cursor = self._after
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Detach; what the session does is not touched by it."""
-        if self._ref is not None and self._outbox is not None:
-            self._ref.broadcast.detach(self._outbox)
+        if self._ref is not None:
+            self._let_go(self._ref)
         self._ready.clear()
         self._over = True
+
+    def _let_go(self, ref: Ref) -> None:
+        """Detach, and let the session rest as far as this subscriber goes."""
+        if self._outbox is not None:
+            ref.broadcast.detach(self._outbox)
+        ref.kept -= 1
+        ref.active_s = trio.current_time()
 
     @override
     def __aiter__(self) -> Self:

@@ -11,6 +11,7 @@ import trio
 from actors.core.commands import Accept
 from actors.core.ids import DropReason
 from actors.core.lifecycle import SessionPhase
+from actors.core.passivation import Reason
 from actors.core.stream import ProgressSignal
 from actors.core.supervision import GiveUp, judge
 from actors.errors import (
@@ -24,7 +25,7 @@ from actors.ports import Committed, Erase
 from actors.runtime.actor import Actor, SessionCrashedError
 from actors.runtime.attempt import torn_down, without_cancelled
 from actors.runtime.committer import Failed, Result
-from actors.runtime.control import AnswerPrompt, CancelTurn, Delete, Prepare, Stop
+from actors.runtime.control import AnswerPrompt, CancelTurn, Delete, Passivate, Prepare, Stop
 from actors.runtime.mailbox import Letter, Reply, Request
 from actors.runtime.ref import Ref
 from actors.runtime.refusals import refused
@@ -32,6 +33,8 @@ from actors.runtime.registry import Registry
 from actors.runtime.services import Services
 
 _ENDED = frozenset({SessionPhase.STOPPED, SessionPhase.DELETED, SessionPhase.FENCED, SessionPhase.QUARANTINED})
+
+_ASKABLE = frozenset({SessionPhase.ACTIVATING, SessionPhase.ACTIVE, SessionPhase.PASSIVATING})
 
 _TASK = "turn"
 
@@ -56,9 +59,30 @@ class Supervisor:
         """Bring a session up; its mailbox takes messages from now on."""
         if ref.phase is SessionPhase.QUARANTINED:
             self.release(ref)
+        if ref.chat_id in self._registry.away:
+            del self._registry.away[ref.chat_id]
+            self._services.accounts.churn.note(self._services.clock.now_s())
         self._registry.move(ref, "activate")
         self.live += 1
         self._nursery.start_soon(self._life, ref, name=ref.chat_id)
+
+    def passivate(self, ref: Ref, reason: Reason, reply: Reply | None = None) -> None:
+        """Have a session put away if it is at rest; ``reply`` is told whether it was.
+
+        One that has no incarnation leaves at once; one that has decides in its own task, between two messages.
+        """
+        if ref.phase is SessionPhase.ABSENT and ref.at_rest:
+            self._registry.put_away(ref)
+            self._note_passivation(ref, reason)
+        elif ref.phase in _ASKABLE:
+            asked = ref.mailbox.control.get(Passivate)
+            signal = asked if isinstance(asked, Passivate) else Passivate(reason)
+            if reply is not None:
+                signal.replies.append(reply)
+            ref.mailbox.post_control(Passivate, signal)
+            return
+        if reply is not None:
+            reply.set(self._registry.get(ref.chat_id) is not ref)
 
     def release(self, ref: Ref) -> None:
         """Let a session out of quarantine; it comes up with the next message."""
@@ -121,6 +145,10 @@ class Supervisor:
                 delay_s = 0.0 if ref.phase is SessionPhase.STOPPING else await self._incarnation(ref)
                 if ref.phase is SessionPhase.RESTARTING:
                     await self._pause(ref, delay_s)
+                if ref.phase is SessionPhase.PASSIVATING:
+                    await trio.lowlevel.cancel_shielded_checkpoint()  # who has just found the entry gets its word in
+                if ref.phase is SessionPhase.PASSIVATING and self._put_away(ref):
+                    return
                 if ref.phase is SessionPhase.STOPPING:
                     await self._end(ref)
         except BaseException as error:
@@ -154,7 +182,7 @@ class Supervisor:
         error: BaseException | None = None
         try:
             with trio.CancelScope() as ref.scope:
-                await Actor(ref, services).run(lambda: self._ready(ref))
+                await Actor(ref, services).run(lambda: self._ready(ref), lambda: self._registry.move(ref, "passivate"))
         except BaseException as raised:  # the barrier: every kind, groups included
             error = without_cancelled(raised) or raised
             if isinstance(error, trio.Cancelled) and torn_down():
@@ -167,9 +195,29 @@ class Supervisor:
             ref.turn = None
         if error is not None and ref.phase is not SessionPhase.STOPPING:
             return self._failed(ref, error)
-        if ref.phase is not SessionPhase.STOPPING:
+        if ref.phase is not SessionPhase.STOPPING and ref.phase is not SessionPhase.PASSIVATING:
             self._registry.move(ref, "stop")
         return 0.0
+
+    def _put_away(self, ref: Ref) -> bool:
+        """Let a session leave memory whose incarnation has ended, or bring it up again for what came meanwhile (P3)."""
+        signal = ref.mailbox.control.pop(Passivate, None)
+        assert isinstance(signal, Passivate), "an incarnation leaves its request for its supervisor"
+        ref.scope = None
+        gone = ref.at_rest
+        if gone:
+            self._registry.move(ref, "put_away")
+            self._registry.put_away(ref)
+            self._note_passivation(ref, signal.reason)
+        else:
+            self._registry.move(ref, "activate")
+        signal.answer(put_away=gone)
+        return gone
+
+    def _note_passivation(self, ref: Ref, reason: Reason) -> None:
+        """Count and log that a session was put away."""
+        self._services.accounts.counts.passivations += 1
+        self._services.recorder.record("debug", "session.passivated", chat_id=ref.chat_id, seq=ref.seq, reason=reason)
 
     def _ready(self, ref: Ref) -> None:
         """Note that an incarnation has recovered."""
@@ -286,6 +334,8 @@ class Supervisor:
                     reply.set(False)
                 case AnswerPrompt(reply=reply) | Prepare(reply=reply):
                     reply.fail(refused(reason, chat_id=ref.chat_id))
+                case Passivate():
+                    signal.answer(put_away=False)
                 case _:
                     pass
         ref.mailbox.control.clear()

@@ -44,7 +44,7 @@ class Handler(Desk):
         assert receive is not None, "the router refuses volatile messages without a handler"
         messages, control, inner, waiters = box.messages, box.control, box.inner, box.waiters
         until_s = busy_s() + quantum_s
-        ref.handling_since_s = trio.current_time()
+        ref.handling_since_s = ref.active_s = trio.current_time()
         try:
             while messages and (ref.writing or not (control or inner)):
                 letter = messages.popleft()

@@ -118,7 +118,9 @@ def _unsettled(ref: Ref, *, open_turns: bool) -> list[str]:
     return [f"{ref.chat_id} has {count} {what}" for what, count in facts.items() if count]
 
 
-_ON_THE_WAY: Final = frozenset({SessionPhase.ACTIVATING, SessionPhase.RESTARTING, SessionPhase.STOPPING})
+_ON_THE_WAY: Final = frozenset(
+    {SessionPhase.ACTIVATING, SessionPhase.PASSIVATING, SessionPhase.RESTARTING, SessionPhase.STOPPING}
+)
 
 
 def _is_cancellation(error: BaseException) -> bool:

@@ -14,7 +14,7 @@ COUNTS: Final = [name for name, field in FIELDS.items() if isinstance(field.defa
 SECONDS: Final = [name for name, field in FIELDS.items() if isinstance(field.default, float)]
 
 NO_NUMBERS: tuple[object, ...] = (None, "5", b"5", [], True, False, 1j, math.nan, math.inf, -math.inf, -1, 10**30)
-UNITS = ("_s", "_bytes_max", "_max")
+UNITS = ("_s", "_bytes_max", "_max", "_share")
 
 
 def limits(name: str, value: object) -> Limits:
@@ -34,7 +34,7 @@ def bounds_of(name: str) -> tuple[float, float]:
 def test_a_limit_says_its_unit_in_its_name(name: str) -> None:
     """Seconds, bytes, or a number of things that it is the most of."""
     assert name.endswith(UNITS)
-    assert name.endswith("_s") is (name in SECONDS)
+    assert name.endswith("_s") is (name in SECONDS and not name.endswith("_share"))
 
 
 @pytest.mark.parametrize("name", FIELDS)
