@@ -12,7 +12,7 @@ from typing import Annotated, Final
 
 from cyclopts import App, Parameter
 
-from actors.cli import chat, doctor, export, inspection, run
+from actors.cli import chat, doctor, export, inspection, run, stress
 from actors.errors import ActorsError
 
 EXIT_ERROR: Final = 2
@@ -115,6 +115,22 @@ async def doctor_command(
         as_json: Print JSON.
     """
     return await doctor.examine(store, as_json=as_json)
+
+
+_STRESS_DEFAULTS: Final = stress.StressOptions()
+
+
+@app.command(name="stress")
+async def stress_command(*, options: stress.StressOptions = _STRESS_DEFAULTS) -> int:
+    """Bear a load with faults, kills of the whole process included, and judge what is left.
+
+    The exit code is 0 only when everything that was sent has its place, no healthy session was touched, memory stayed
+    flat and no task is left over.
+
+    Args:
+        options: Which load, and which faults.
+    """
+    return await stress.stress(options)
 
 
 def main(tokens: Sequence[str] | None = None) -> None:
