@@ -10,6 +10,10 @@ from actors.core.events import (
     PromptAnswered,
     PromptClosed,
     PromptOpened,
+    ReminderDropped,
+    ReminderFired,
+    ReminderSet,
+    ReminderSkipped,
     SeedPart,
     SessionCreated,
     StateSaved,
@@ -22,6 +26,7 @@ from actors.core.events import (
 from actors.core.ids import ChatId, DropReason
 from actors.core.limits import Limits
 from actors.core.overflow import Kind
+from actors.core.reminder import Reminder
 from actors.core.stream import Gap, ProgressSignal, SessionReady, TextSignal
 from actors.core.transcript import Message, Part
 from actors.errors import (
@@ -92,6 +97,11 @@ __all__ = [
     "RecordingError",
     "RefusedError",
     "Reject",
+    "Reminder",
+    "ReminderDropped",
+    "ReminderFired",
+    "ReminderSet",
+    "ReminderSkipped",
     "Runtime",
     "Seed",
     "SeedPart",

@@ -56,16 +56,26 @@ Outcome = Committed | Conflict
 
 
 @attrs.frozen
+class Appointment:
+    """A session in which something falls due, and the first moment at which it does, in seconds since 1970."""
+
+    chat_id: ChatId
+    due_s: float
+
+
+@attrs.frozen
 class Opened:
     """What a journal says when it is opened.
 
-    ``epoch`` is this life; ``unfinished`` are the sessions that have a turn which has not ended.
+    ``epoch`` is this life; ``unfinished`` are the sessions that have a turn which has not ended, ``appointments`` those
+    in which a reminder stands.
     """
 
     epoch: int
     chat_ids: frozenset[ChatId]
     tombstones: frozenset[ChatId]
     unfinished: tuple[ChatId, ...]
+    appointments: tuple[Appointment, ...] = ()
 
 
 @attrs.frozen

@@ -31,6 +31,7 @@ RECORDS: Final[Mapping[str, str]] = MappingProxyType(
         "turn.abandoned": "a cancelled agent did not end within its grace; with the place where it waits",
         "turn.late_output": "an agent wrote to a turn that had ended; the output went nowhere",
         "turn.ended": "a turn reached its terminal status",
+        "reminder.skipped": "ticks of a reminder were missed and left out, as it says; with their number",
         "subscriber.lagged": "a subscriber was too slow and was cut",
         "journal.event": "an event was written (level debug)",
         "ask.late_reply": "a reply came after its asker had gone (level debug)",

@@ -11,7 +11,7 @@ import pytest
 import actors
 from actors import ports
 from actors.core.ids import ChatId
-from actors.ports import Append, Clock, Committed, Conflict, Erase, Found, Journal, Offload, Opened, Page
+from actors.ports import Append, Appointment, Clock, Committed, Conflict, Erase, Found, Journal, Offload, Opened, Page
 from actors.runtime.agent import Desk
 from actors.runtime.attempt import Outlet
 from actors.runtime.clock import SystemClock, Threads
@@ -46,6 +46,7 @@ VALUES = [
     Erase(ChatId("live:a"), 0.0),
     Committed(),
     Conflict(3),
+    Appointment(ChatId("live:a"), 1.0),
     Opened(1, frozenset(), frozenset(), ()),
     Found(1, 2, "completed", "", ""),
     Page((), None),

@@ -7,7 +7,7 @@ turn and the attempt they speak for, so that what an old attempt still says is r
 import attrs
 import msgspec
 
-from actors.core.events import EventBody, SeedPart
+from actors.core.events import EventBody, Missed, SeedPart
 from actors.core.lifecycle import ToolStatus, TurnStatus
 
 
@@ -108,7 +108,39 @@ class Recover:
     attempts_max: int
 
 
-Command = Create | Accept | Begin | Emit | Ask | Answer | Finish | Cancel | Recover
+@attrs.frozen
+class SetReminder:
+    """Have the session told ``text`` at wall time ``at_s`` and every ``every_s`` seconds after, whichever is given.
+
+    Without ``at_s`` the first tick comes ``every_s`` from now, and a reminder that stands with all else equal is left
+    as it is.
+    """
+
+    key: str
+    text: str
+    at_s: float | None
+    every_s: float | None
+    missed: Missed
+
+
+@attrs.frozen
+class DropReminder:
+    """Call a reminder off."""
+
+    key: str
+
+
+@attrs.frozen
+class Remind:
+    """Fire the ticks that are due, at most ``ticks_max``; the messages of those in ``known`` are there already."""
+
+    ticks_max: int
+    known: frozenset[str] = frozenset()
+
+
+Command = (
+    Create | Accept | Begin | Emit | Ask | Answer | Finish | Cancel | Recover | SetReminder | DropReminder | Remind
+)
 
 SEALED_CONTENT: dict[ToolStatus, str] = {
     ToolStatus.CANCELLED: "The call was cancelled before it had a result.",

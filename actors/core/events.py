@@ -15,6 +15,8 @@ from actors.core.lifecycle import PartStatus, ToolStatus, TurnStatus
 
 Role = Literal["system", "user", "assistant", "tool"]
 PartKind = Literal["text", "thinking"]
+Missed = Literal["skip", "one", "all"]
+"""What becomes of ticks of a reminder that were missed: none is fired late, the newest is, or each one is."""
 
 
 class Body(msgspec.Struct, frozen=True, tag_field="kind", omit_defaults=True, gc=False):
@@ -136,6 +138,46 @@ class StateSaved(Body, frozen=True, tag="state.saved", gc=False):
     state: str
 
 
+class ReminderSet(Body, frozen=True, tag="reminder.set", gc=False):
+    """The session is to be told ``text`` at ``first_s`` (wall time), and every ``every_s`` seconds after if given.
+
+    A reminder of the same key that stood before is replaced.
+    """
+
+    key: str
+    text: str
+    first_s: float
+    every_s: float | None = None
+    missed: Missed = "one"
+
+
+class ReminderDropped(Body, frozen=True, tag="reminder.dropped", gc=False):
+    """The reminder was called off."""
+
+    key: str
+
+
+class ReminderFired(Body, frozen=True, tag="reminder.fired", gc=False):
+    """A tick, counted from 0, was fired once and for ever; the message that it becomes is in the same commit.
+
+    ``due_s`` is its moment and ``next_s`` that of the next tick; None if there is none, and the reminder is over.
+    """
+
+    key: str
+    tick: int
+    due_s: float
+    next_s: float | None = None
+
+
+class ReminderSkipped(Body, frozen=True, tag="reminder.skipped", gc=False):
+    """Ticks were missed and left out, as the reminder says: ``count`` of them, the last one numbered ``tick``."""
+
+    key: str
+    tick: int
+    count: int
+    next_s: float | None = None
+
+
 class TurnEnded(Body, frozen=True, tag="turn.ended", gc=False):
     """The one terminal event of a turn, and its last.
 
@@ -162,6 +204,10 @@ EventBody = (
     | PromptAnswered
     | PromptClosed
     | StateSaved
+    | ReminderSet
+    | ReminderDropped
+    | ReminderFired
+    | ReminderSkipped
     | TurnEnded
 )
 """Everything that can have happened."""

@@ -60,6 +60,7 @@ class DropReason(enum.StrEnum):
     MEMORY_FULL = "memory_full"
     BUSY = "busy"
     QUEUE_FULL = "queue_full"
+    REMINDERS_FULL = "reminders_full"
     NOT_RUNNING = "not_running"
     COALESCED = "coalesced"
     DROPPED = "dropped"

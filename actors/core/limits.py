@@ -101,6 +101,10 @@ class Limits:
     handler_s: float = _limit(30.0, 0.001, 86_400.0)
     turn_s: float = _limit(3600.0, 0.001, 86_400.0)
     activations_max: int = _count(50, 1, 10_000)
+    # Wall time may jump: it is looked at so often while something waits for a moment of it; and so many moments that
+    # have come are called at once before others run.
+    expiry_look_s: float = _limit(10.0, 0.01, 3600.0)
+    expiry_batch_max: int = _count(100, 1, 100_000)
     # Shutdown: how long queued and running turns may go on, and how long each later phase may take.
     drain_s: float = _limit(5.0, 0.0, 3600.0)
     phase_s: float = _limit(5.0, 0.0, 3600.0)
@@ -112,6 +116,13 @@ class Limits:
     sessions_high_share: float = _limit(0.80, 0.0, 1.0)
     sessions_low_share: float = _limit(0.75, 0.0, 1.0)
     residency_s: float = _limit(30.0, 0.0, 86_400.0)
+
+    # Reminders of one session, as many as may wait in its queue; the shortest period; a tick that is later was missed
+    # (Orleans has a minute for both); and the most missed ticks that are made up for.
+    reminders_max: int = _count(100, 0, 100_000)
+    reminder_period_s: float = _limit(1.0, 0.001, 86_400.0)
+    reminder_late_s: float = _limit(60.0, 0.0, 86_400.0)
+    reminder_missed_max: int = _count(1000, 1, 1_000_000)
 
     # Loop guards of one turn.
     tool_calls_max: int = _count(200, 1, 100_000)

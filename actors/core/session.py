@@ -14,9 +14,12 @@ from actors.core.commands import (
     Cancel,
     Command,
     Create,
+    DropReminder,
     Emit,
     Finish,
     Recover,
+    Remind,
+    SetReminder,
 )
 from actors.core.decision import Decision, Policy, refuse_late
 from actors.core.effects import Effect, Refusal, StartTurn
@@ -37,6 +40,7 @@ from actors.core.events import (
 from actors.core.ids import DropReason
 from actors.core.lifecycle import ATTEMPT_ENDS, PartStatus, ToolStatus, TurnStatus
 from actors.core.prompts import decide_answer, decide_ask
+from actors.core.reminding import decide_drop, decide_remind, decide_set
 from actors.core.state import QueuedTurn, RunningTurn, SessionState, grow
 
 _STREAMING = PartStatus.STREAMING
@@ -63,6 +67,12 @@ def decide(state: SessionState, command: Command, policy: Policy, now_s: float) 
             return _recover(state, command)
         case Create():
             return _create(state, command)
+        case SetReminder():
+            return decide_set(state, command, policy, now_s)
+        case DropReminder():
+            return decide_drop(state, command)
+        case Remind():
+            return decide_remind(state, command, policy, now_s, _accept)
     assert_never(command)
 
 

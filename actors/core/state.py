@@ -14,6 +14,10 @@ from actors.core.events import (
     PromptAnswered,
     PromptClosed,
     PromptOpened,
+    ReminderDropped,
+    ReminderFired,
+    ReminderSet,
+    ReminderSkipped,
     SessionCreated,
     StateSaved,
     TextAppended,
@@ -24,6 +28,7 @@ from actors.core.events import (
 )
 from actors.core.ids import ChatId
 from actors.core.lifecycle import PartStatus, TurnStatus
+from actors.core.reminder import Reminder, evolve_reminders
 
 
 @attrs.frozen
@@ -102,10 +107,12 @@ class Standing:
 
     It is one value of its own so that the events of a turn, which are many, carry it along untouched. ``overlap`` is
     what the session itself says about a message that finds a turn running; empty means that its agent decides.
+    ``reminders`` stand in the order in which they were set.
     """
 
     overlap: str = ""
     paused: bool = False
+    reminders: tuple[Reminder, ...] = ()
 
 
 _NOTHING = Standing()
@@ -164,6 +171,10 @@ def evolve(state: SessionState, body: EventBody) -> SessionState:
                 queue = tuple([item for item in queue if item.turn != body.turn])
             left = None if running is not None and running.turn == body.turn else running
             return SessionState(state.chat_id, seq, state.turns, left, queue, state.saved, state.standing)
+        case TextAppended() if running is not None:
+            return SessionState(
+                state.chat_id, seq, state.turns, grow(running, body), state.queue, state.saved, state.standing
+            )
         case AttemptInterrupted() if running is not None:
             again = attrs.evolve(running.queued, attempts=body.attempt, prompts=running.prompts_total)
             return attrs.evolve(state, seq=seq, running=None, queue=(again, *state.queue))
@@ -171,6 +182,9 @@ def evolve(state: SessionState, body: EventBody) -> SessionState:
             return attrs.evolve(state, seq=seq, saved=body.state)
         case SessionCreated() | MessageAdded():
             return attrs.evolve(state, seq=seq)
+        case ReminderSet() | ReminderDropped() | ReminderFired() | ReminderSkipped():
+            reminders = evolve_reminders(state.standing.reminders, body, seq)
+            return attrs.evolve(state, seq=seq, standing=attrs.evolve(state.standing, reminders=reminders))
         case _:
             grown = None if running is None else grow(running, body)
             return SessionState(state.chat_id, seq, state.turns, grown, state.queue, state.saved, state.standing)

@@ -19,13 +19,14 @@ from actors.ports import Append, Committed
 from actors.runtime.acceptance import LETTERS_IN_GROUP_MAX, accept, look_up
 from actors.runtime.attempt import Outlet, end_of, place_of, run_agent
 from actors.runtime.committer import Failed, Result
-from actors.runtime.control import AnswerPrompt, CancelTurn, Delete, Passivate, Prepare, Stop
+from actors.runtime.control import AnswerPrompt, CancelTurn, Delete, Due, Order, Passivate, Prepare, Stop
 from actors.runtime.group import Group, size_of
 from actors.runtime.hydration import load_history
 from actors.runtime.inner import Done, Flush, Written
 from actors.runtime.mailbox import Request
 from actors.runtime.publication import publish
 from actors.runtime.ref import Accepted, Ref
+from actors.runtime.reminding import remind
 from actors.runtime.services import Services
 from actors.runtime.turn import Turn
 from actors.runtime.volatile import Handler
@@ -161,7 +162,7 @@ class Actor:
 
     async def _heed(self) -> bool:
         """Take what waits on the control lane and can be done now; what needs a write waits for the one under way."""
-        control = self._ref.mailbox.control
+        services, control = self._services, self._ref.mailbox.control
         heeded = False
         for key in list(control):
             signal = control[key]
@@ -184,17 +185,24 @@ class Actor:
                     continue
                 case CancelTurn(turn=turn, reply=reply):
                     group = Group(self._state)
-                    refusal = group.add(Cancel(turn), self._services.policy, self._services.clock.wall_s())
+                    refusal = group.add(Cancel(turn), services.policy, services.clock.wall_s())
                     group.answers.append((reply, refusal is None))
                     self._write(group)
                 case AnswerPrompt(answer=answer, reply=reply):
                     group = Group(self._state)
-                    refusal = group.add(answer, self._services.policy, self._services.clock.wall_s())
+                    refusal = group.add(answer, services.policy, services.clock.wall_s())
                     group.answers.append((reply, refusal))
                     self._write(group)
+                case Order(command=command, reply=reply):
+                    group = Group(self._state)
+                    group.answers.append((reply, group.add(command, services.policy, services.clock.wall_s())))
+                    self._write(group)
+                case Due():
+                    if not self._leaving and self._crash is None:
+                        self._write(await remind(self._ref, services))
                 case Prepare(history=history, reply=reply):
                     if history:
-                        await load_history(self._ref, self._services)
+                        await load_history(self._ref, services)
                     self._ref.active_s = trio.current_time()
                     reply.set(None)
                 case _:

@@ -2,7 +2,7 @@
 
 import attrs
 
-from actors.core.commands import Answer
+from actors.core.commands import Answer, DropReminder, SetReminder
 from actors.core.passivation import Reason
 from actors.runtime.mailbox import Reply
 
@@ -33,6 +33,19 @@ class AnswerPrompt:
 
     answer: Answer
     reply: Reply
+
+
+@attrs.frozen
+class Order:
+    """Control: have a command decided and written; ``reply`` is answered with its refusal, or None once it is done."""
+
+    command: SetReminder | DropReminder
+    reply: Reply
+
+
+@attrs.frozen
+class Due:
+    """Control: look what has fallen due in the session."""
 
 
 @attrs.frozen

@@ -5,13 +5,16 @@ from contextlib import contextmanager
 
 import trio
 
-from actors.core.commands import Answer
+from actors.core.commands import Answer, DropReminder
 from actors.core.envelope import Origin, check_text
+from actors.core.events import Missed
 from actors.core.ids import ChatId, DropReason, parse_chat_id
 from actors.core.lifecycle import UP, SessionPhase
+from actors.core.reminder import Reminder
 from actors.ports import Page
 from actors.runtime.accounting import DeadLetter
 from actors.runtime.agent import Session
+from actors.runtime.appointments import order, reminder_of
 from actors.runtime.control import AnswerPrompt, CancelTurn, Delete, Prepare, Stop
 from actors.runtime.directory import Directory, SeedLike, check_going_on
 from actors.runtime.mailbox import Reply
@@ -179,6 +182,50 @@ class Runtime:
         if refusal is not None:
             reason = getattr(refusal, "reason", DropReason.NOT_RUNNING)
             raise refused(reason, getattr(refusal, "detail", ""), chat_id)
+
+    async def remind(
+        self,
+        chat_id: object,
+        key: object,
+        text: object,
+        *,
+        at_s: float | None = None,
+        every_s: float | None = None,
+        missed: Missed = "one",
+    ) -> None:
+        """Have a session told ``text`` at a moment of wall time, durably, whether or not it is in memory then.
+
+        ``at_s`` is the first moment, in seconds since 1970, ``every_s`` the period of a reminder that comes again; with
+        a period alone the first moment is one period from now. ``key`` names the reminder in its session: another one
+        of the same key replaces it, the same one again changes nothing. Each tick is a message of the sender
+        ``reminder`` and enters once for its key and moment. ``missed`` says what becomes of ticks that nobody could
+        fire: ``skip`` those later than the limit ``reminder_late_s``, fire the newest ``one``, or ``all``.
+
+        Raises InvalidEnvelopeError, OverloadedError for more than the limit ``reminders_max``, UnknownChatError,
+        UnavailableError, StoreError.
+        """
+        command = reminder_of(chat_id, key, text, self._services.limits, at_s=at_s, every_s=every_s, missed=missed)
+        refusal = await order(self._router, chat_id, command)
+        if refusal is not None:
+            raise refused(refusal.reason, refusal.detail, chat_id)
+
+    async def forget_reminder(self, chat_id: object, key: str) -> bool:
+        """Call a reminder off, durably; False if none of this key stands. Raises as ``remind`` does."""
+        return await order(self._router, chat_id, DropReminder(key)) is None
+
+    async def reminders(self, chat_id: object) -> tuple[Reminder, ...]:
+        """Show the reminders that stand in a session, in the order in which they were set; it is not brought up.
+
+        Raises InvalidEnvelopeError or UnknownChatError for the id, StoreError if it cannot be read.
+        """
+        parsed = self._known(chat_id)
+        ref = self._registry.get(parsed)
+        state = None if ref is None else ref.state
+        if state is None:
+            state = await self._services.journal.load(parsed)
+        else:
+            await trio.lowlevel.checkpoint()
+        return () if state is None else state.standing.reminders
 
     async def history(self, chat_id: object, *, before_turn: int | None = None) -> Page:
         """Read a page of messages of ended turns from the journal, the last one first.

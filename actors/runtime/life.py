@@ -10,7 +10,9 @@ from actors.core.limits import Limits
 from actors.ports import Clock, Journal
 from actors.runtime.accounting import Accounts
 from actors.runtime.agent import Agent
+from actors.runtime.appointments import Appointments
 from actors.runtime.committer import Committer
+from actors.runtime.expiry import Expiries
 from actors.runtime.facade import Runtime
 from actors.runtime.passivation import Passivator
 from actors.runtime.phases import Phases
@@ -39,44 +41,30 @@ async def run_runtime(
     with trio.CancelScope(shield=True):  # a store that is half open would stay locked by its own process
         opened = await journal.open(takeover=takeover)
     failure: BaseException | None = None
-    phases: Phases | None = None
     supervisor: Supervisor | None = None
     try:
-        accounts = Accounts(limits.dead_letters_max, recorder, clock)
+        services = assemble(journal, agent, opened.epoch, limits=limits, clock=clock, recorder=recorder)
         registry = Registry(limits, opened.chat_ids, opened.tombstones)
         async with trio.open_nursery() as services_nursery:
-            committer = Committer(
-                journal, limits, recorder, lambda what: None if phases is None else phases.store_changed(what)
-            )
-            services = Services(
-                epoch=opened.epoch,
-                agent=agent,
-                policy=Policy(limits, agent.overlap),
-                limits=limits,
-                clock=clock,
-                journal=journal,
-                committer=committer,
-                recorder=recorder,
-                accounts=accounts,
-                checkpoints=Checkpoints(limits.checkpoint_s, clock),
-                deadlines=Deadlines(limits.turn_s, clock),
-                activations=trio.Semaphore(limits.activations_max),
-                spawn=lambda *_: None,
-            )
-            services_nursery.start_soon(committer.run, name="committer")
-            services_nursery.start_soon(committer.watch, name="committer's watch")
+            services_nursery.start_soon(services.committer.run, name="committer")
+            services_nursery.start_soon(services.committer.watch, name="committer's watch")
             services_nursery.start_soon(services.checkpoints.run, name="checkpoints")
             services_nursery.start_soon(services.deadlines.run, name="deadlines")
+            services_nursery.start_soon(services.expiries.run, name="expiries")
             async with trio.open_nursery() as sessions_nursery:
                 supervisor = Supervisor(services, registry, sessions_nursery)
                 services_nursery.start_soon(Passivator(services, registry, supervisor).run, name="passivation")
                 router = Router(services, registry, supervisor)
                 phases = Phases(services, registry, supervisor, router)
+                services.store_changed = phases.store_changed
+                appointments = Appointments(services, registry, router)
+                services.fall_due = appointments.fall_due
                 runtime = Runtime(services, registry, supervisor, router)
                 if agent.receive is not None:
                     services_nursery.start_soon(supervisor.watch, name="handlers' watch")
                 try:
                     await phases.recover(opened.unfinished)
+                    appointments.expect(opened.appointments)
                     recorder.record("info", "runtime.opened", epoch=opened.epoch, sessions=len(opened.chat_ids))
                     yield runtime
                 except BaseException as error:  # noqa: BLE001 - raised again below, outside the nurseries
@@ -97,3 +85,29 @@ async def run_runtime(
             recorder.record("info", "runtime.closed", epoch=opened.epoch)
     if failure is not None:
         raise failure
+
+
+def assemble(
+    journal: Journal, agent: Agent, epoch: int, *, limits: Limits, clock: Clock, recorder: Recorder
+) -> Services:
+    """Make what the sessions of a runtime share."""
+
+    def store_changed(what: str) -> None:
+        services.store_changed(what)
+
+    services = Services(
+        epoch=epoch,
+        agent=agent,
+        policy=Policy(limits, agent.overlap),
+        limits=limits,
+        clock=clock,
+        journal=journal,
+        committer=Committer(journal, limits, recorder, store_changed),
+        recorder=recorder,
+        accounts=Accounts(limits.dead_letters_max, recorder, clock),
+        checkpoints=Checkpoints(limits.checkpoint_s, clock),
+        deadlines=Deadlines(limits.turn_s, clock),
+        expiries=Expiries(clock, look_s=limits.expiry_look_s, batch_max=limits.expiry_batch_max),
+        activations=trio.Semaphore(limits.activations_max),
+    )
+    return services

@@ -33,6 +33,7 @@ class Inspection:
     subscribers: int
     restarts: int
     last_error: str
+    reminders: int
 
 
 @attrs.frozen
@@ -51,6 +52,9 @@ class Statistics:
     letters: Letters
     dropped: dict[str, int]
     dead_letters: int
+    reminders: int
+    ticks: int
+    ticks_skipped: int
     duplicates: int
     turns: dict[str, int]
     turns_open: int
@@ -110,6 +114,7 @@ def inspection(ref: Ref, epoch: int) -> Inspection:
         subscribers=len(ref.broadcast),
         restarts=ref.restarts,
         last_error=ref.last_error,
+        reminders=len(state.standing.reminders),
     )
 
 
@@ -135,6 +140,9 @@ def statistics(services: Services, registry: Registry, *, sent: int, live: int) 
         letters=registry.letters(),
         dropped=dict(counts.dropped),
         dead_letters=len(services.accounts.dead_letters),
+        reminders=len(services.expiries),
+        ticks=counts.ticks,
+        ticks_skipped=counts.ticks_skipped,
         duplicates=counts.duplicates,
         turns=dict(counts.turns),
         turns_open=turns_open,

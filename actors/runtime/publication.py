@@ -3,6 +3,7 @@
 from actors.core.events import AttemptInterrupted, Event, TextAppended, ToolCalled, TurnEnded
 from actors.core.state import SessionState
 from actors.runtime.attempt import Outlet
+from actors.runtime.reminding import reminders_changed
 from actors.runtime.services import Services
 from actors.runtime.turn import Turn
 
@@ -13,6 +14,7 @@ def publish(outlet: Outlet, events: tuple[Event, ...], state: SessionState, turn
     recorder = services.recorder
     counts = services.accounts.counts
     services.accounts.wrote(events)
+    stood = ref.state
     for box in ref.committed(events, state):
         outlet.lagged(box)
     for event in events:
@@ -30,6 +32,8 @@ def publish(outlet: Outlet, events: tuple[Event, ...], state: SessionState, turn
             counts.tool_calls += 1
         elif kind is AttemptInterrupted:
             counts.turns["retried"] += 1
+    if stood is None or stood.standing.reminders is not state.standing.reminders:
+        reminders_changed(ref, services, events)
 
 
 def _record_end(services: Services, event: Event, body: TurnEnded) -> None:

@@ -35,6 +35,11 @@ _ERRORS: Final[Mapping[DropReason, tuple[type[RefusedError], str, str]]] = Mappi
         _R.MEMORY_FULL: (OverloadedError, "the mailboxes together hold all they may", "send less, or raise the limit"),
         _R.BUSY: (OverloadedError, "a turn is running", "send it again when the turn has ended"),
         _R.QUEUE_FULL: (OverloadedError, "too many messages wait for their turn", "send it again later"),
+        _R.REMINDERS_FULL: (
+            OverloadedError,
+            "as many reminders stand in the session as may",
+            "forget one, or raise the limit reminders_max",
+        ),
         _R.NOT_RUNNING: (UnavailableError, "it is not open any more", "nothing is to be done"),
         _R.COALESCED: (OverloadedError, "a newer message of its key took its place", "nothing is to be done"),
         _R.DROPPED: (OverloadedError, "the mailbox was full, and its kind is droppable", "send less of this kind"),

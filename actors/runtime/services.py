@@ -9,11 +9,13 @@ import attrs
 import trio
 
 from actors.core.decision import Policy
+from actors.core.ids import ChatId
 from actors.core.limits import Limits
 from actors.ports import Clock, Journal
 from actors.runtime.accounting import Accounts
 from actors.runtime.agent import Agent
 from actors.runtime.committer import Committer
+from actors.runtime.expiry import Expiries
 from actors.runtime.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -117,7 +119,10 @@ class Services:
     accounts: Accounts
     checkpoints: Checkpoints
     deadlines: Deadlines
+    expiries: Expiries
     activations: trio.Semaphore
-    spawn: Callable[..., None]
+    spawn: Callable[..., None] = lambda *_: None
+    store_changed: Callable[[str], None] = lambda _: None
+    fall_due: Callable[[ChatId], None] = lambda _: None
     stopping: bool = False
     fenced: bool = False

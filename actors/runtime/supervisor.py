@@ -25,7 +25,7 @@ from actors.ports import Committed, Erase
 from actors.runtime.actor import Actor, SessionCrashedError
 from actors.runtime.attempt import torn_down, without_cancelled
 from actors.runtime.committer import Failed, Result
-from actors.runtime.control import AnswerPrompt, CancelTurn, Delete, Passivate, Prepare, Stop
+from actors.runtime.control import AnswerPrompt, CancelTurn, Delete, Order, Passivate, Prepare, Stop
 from actors.runtime.mailbox import Letter, Reply, Request
 from actors.runtime.ref import Ref
 from actors.runtime.refusals import refused
@@ -300,6 +300,7 @@ class Supervisor:
         if ref.erased:
             self._registry.move(ref, "erased")
             self._registry.bury(ref.chat_id)
+            self._services.expiries.forget(ref.chat_id)
             self._services.accounts.counts.deleted += 1
             self._services.recorder.record("info", "session.deleted", chat_id=ref.chat_id)
         else:
@@ -332,7 +333,7 @@ class Supervisor:
             match signal:
                 case CancelTurn(reply=reply):
                     reply.set(False)
-                case AnswerPrompt(reply=reply) | Prepare(reply=reply):
+                case AnswerPrompt(reply=reply) | Order(reply=reply) | Prepare(reply=reply):
                     reply.fail(refused(reason, chat_id=ref.chat_id))
                 case Passivate():
                     signal.answer(put_away=False)

@@ -265,6 +265,8 @@ def _contradiction(db: apsw.Connection, chat_id: ChatId) -> str:
             return f"turn {turn} is not what its events come to"
     if _open_work(db, chat) != _open_work_of(state):
         return "what is open in the running turn is not what its events come to"
+    if _reminders(db, chat) != [(each.key, each.seq, each.tick, each.due_s) for each in state.standing.reminders]:
+        return "a reminder is not what its events come to"
     stored = _stored_messages(db, chat, turns)
     differing = sorted(key for key in stored.keys() | messages.keys() if stored.get(key) != messages.get(key))
     return f"message {differing[0]} is not what its events come to" if differing else ""
@@ -316,6 +318,12 @@ def _open_work_of(state: SessionState) -> list[tuple[str, int]]:
         return []
     calls = [("call", call.call) for call in running.calls]
     return sorted(calls + [("prompt", prompt.prompt) for prompt in running.prompts])
+
+
+def _reminders(db: apsw.Connection, chat: int) -> list[tuple[str, int, int, float]]:
+    """Read what the rows say of the reminders that stand."""
+    statement = "SELECT key, set_seq, tick, due_s FROM reminder WHERE chat=? ORDER BY set_seq"
+    return [(str(key), int(seq), int(tick), float(due_s)) for key, seq, tick, due_s in db.execute(statement, (chat,))]
 
 
 _Shape = tuple[int, int, int, str, tuple[tuple[str, str, int], ...]]

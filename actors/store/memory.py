@@ -14,10 +14,11 @@ from typing_extensions import override
 
 from actors.core.events import Event, MessageAccepted, TurnEnded
 from actors.core.ids import ChatId
+from actors.core.reminder import first_due_s
 from actors.core.state import SessionState, evolve
 from actors.core.transcript import Transcript
 from actors.errors import StoreCorruptError, StoreFencedError, StoreInUseError, StoreUnavailableError
-from actors.ports import Append, Committed, Conflict, Entry, Found, Journal, Opened, Outcome, Page
+from actors.ports import Append, Appointment, Committed, Conflict, Entry, Found, Journal, Opened, Outcome, Page
 
 
 @attrs.define
@@ -114,7 +115,10 @@ class MemoryJournal(Journal):
         self._epoch = store.epoch
         unfinished = tuple(ChatId(chat_id) for chat_id, chat in store.chats.items() if chat.state.open_turns)
         chats = frozenset(ChatId(chat_id) for chat_id in store.chats)
-        return Opened(self._epoch, chats, frozenset(ChatId(chat_id) for chat_id in store.tombstones), unfinished)
+        tombstones = frozenset(ChatId(chat_id) for chat_id in store.tombstones)
+        due = ((chat_id, first_due_s(chat.state.standing.reminders)) for chat_id, chat in store.chats.items())
+        appointments = tuple(Appointment(ChatId(chat_id), due_s) for chat_id, due_s in due if due_s is not None)
+        return Opened(self._epoch, chats, tombstones, unfinished, appointments)
 
     @override
     async def commit(self, entries: Sequence[Entry]) -> Sequence[Outcome]:

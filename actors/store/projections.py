@@ -16,6 +16,10 @@ from actors.core.events import (
     PromptAnswered,
     PromptClosed,
     PromptOpened,
+    ReminderDropped,
+    ReminderFired,
+    ReminderSet,
+    ReminderSkipped,
     StateSaved,
     TextAppended,
     ToolCalled,
@@ -52,6 +56,9 @@ UPDATE_PROMPT = (  # a prompt of a later attempt may have the same number and ma
     "UPDATE prompt SET status=?1, ended_seq=?2"
     " WHERE chat=?3 AND turn=?4 AND prompt=?5 AND status='open' AND opened_seq<?2"
 )
+PUT_REMINDER = "INSERT OR REPLACE INTO reminder (set_seq, tick, due_s, chat, key) VALUES (?,?,?,?,?)"
+UPDATE_REMINDER = "UPDATE reminder SET tick=?, due_s=? WHERE chat=? AND key=?"
+DELETE_REMINDER = "DELETE FROM reminder WHERE chat=? AND key=?"
 UPDATE_SESSION = "UPDATE session SET seq=?, turns=max(turns,?), state=coalesce(?,state) WHERE chat=? AND seq=?"
 
 ORDER = (
@@ -65,6 +72,9 @@ ORDER = (
     UPDATE_CALL,
     INSERT_PROMPT,
     UPDATE_PROMPT,
+    PUT_REMINDER,
+    UPDATE_REMINDER,
+    DELETE_REMINDER,
 )
 """Parents before children, so that foreign keys hold at every step."""
 
@@ -77,6 +87,7 @@ class Rows:
     sessions: list[Row] = attrs.Factory(list)
     _part: list[Value] | None = None
     _part_key: tuple[int, ...] | None = None
+    _reminders: dict[tuple[int, str], "_ReminderRow"] = attrs.Factory(dict)
 
     def add(self, chat: int, expected_seq: int, events: tuple[Event, ...]) -> None:
         """Add everything that the events of one session write."""
@@ -172,8 +183,38 @@ class Rows:
                     ("complete", len(part.text), seq, part.kind, seq, chat, 0, 0, seq, number)
                     for number, part in enumerate(body.parts)
                 ]
+            case ReminderSet():
+                self._remind(chat, body.key, _ReminderRow(seq, 0, body.first_s))
+            case ReminderDropped():
+                self._remind(chat, body.key, _ReminderRow(None, 0, None))
+            case ReminderFired() | ReminderSkipped():
+                set_before = self._reminders.get((chat, body.key))
+                set_seq = None if set_before is None else set_before.set_seq
+                self._remind(chat, body.key, _ReminderRow(set_seq, body.tick + 1, body.next_s))
             case _:
                 pass
+
+    def _remind(self, chat: int, key: str, row: "_ReminderRow") -> None:
+        """Note how a reminder ends up, and write those of the whole group anew: each gets one statement at most."""
+        self._reminders[chat, key] = row
+        add = self.by_statement
+        add[PUT_REMINDER], add[UPDATE_REMINDER], add[DELETE_REMINDER] = [], [], []
+        for place, last in self._reminders.items():
+            if last.due_s is None:
+                add[DELETE_REMINDER].append(place)
+            elif last.set_seq is None:
+                add[UPDATE_REMINDER].append((last.tick, last.due_s, *place))
+            else:
+                add[PUT_REMINDER].append((last.set_seq, last.tick, last.due_s, *place))
+
+
+@attrs.frozen
+class _ReminderRow:
+    """How a reminder ends up: set by which event of this group, if by one; over if nothing is due."""
+
+    set_seq: int | None
+    tick: int
+    due_s: float | None
 
 
 _NEW_TURN_VALUES = 6

@@ -10,13 +10,14 @@ from typing import Final, NoReturn
 import apsw
 
 from actors.core.codec import decode_body
-from actors.core.events import Event, EventBody, MessageAccepted, PromptOpened
+from actors.core.events import Event, EventBody, MessageAccepted, PromptOpened, ReminderSet
 from actors.core.ids import ChatId
 from actors.core.lifecycle import TurnStatus
-from actors.core.state import OpenCall, OpenPart, OpenPrompt, QueuedTurn, RunningTurn, SessionState
+from actors.core.reminder import Reminder
+from actors.core.state import OpenCall, OpenPart, OpenPrompt, QueuedTurn, RunningTurn, SessionState, Standing
 from actors.core.transcript import Message, Transcript
 from actors.errors import StoreCorruptError
-from actors.ports import Found, Opened, Page
+from actors.ports import Appointment, Found, Opened, Page
 
 EVENTS_IN_PAGE: Final = 1000
 END: Final = 1 << 62
@@ -30,7 +31,9 @@ def opening(db: apsw.Connection, epoch: int) -> Opened:
     unfinished = (
         "SELECT chat_id FROM session WHERE chat IN (SELECT chat FROM turn WHERE ended_seq IS NULL) ORDER BY chat"
     )
-    return Opened(epoch, chats, tombstones, tuple(_chat_ids(db, unfinished)))
+    due = "SELECT chat_id, min(due_s) FROM reminder JOIN session USING (chat) GROUP BY chat ORDER BY chat"
+    appointments = tuple(Appointment(ChatId(chat_id), due_s) for chat_id, due_s in db.execute(due))
+    return Opened(epoch, chats, tombstones, tuple(_chat_ids(db, unfinished)), appointments)
 
 
 def sessions(db: apsw.Connection, after: str, rows_max: int) -> tuple[ChatId, ...]:
@@ -71,7 +74,8 @@ def load(db: apsw.Connection, chat_id: ChatId) -> SessionState | None:
             queued.append(item)
         else:
             running = _running(db, chat, item, attempt, chat_id)
-    return SessionState(chat_id, seq, turns, running, tuple(queued), saved)
+    standing = Standing(reminders=_reminders(db, chat, chat_id))
+    return SessionState(chat_id, seq, turns, running, tuple(queued), saved, standing)
 
 
 _ASKED_BEFORE = "SELECT count(*) FROM prompt WHERE chat=? AND turn=? AND attempt<=?"
@@ -185,6 +189,17 @@ def _running(db: apsw.Connection, chat: int, queued: QueuedTurn, attempt: int, c
         tuple(_open_prompt(db, chat, seq, chat_id) for seq, status in asked if status == "open"),
         queued.prompts + len(asked),
     )
+
+
+def _reminders(db: apsw.Connection, chat: int, chat_id: ChatId) -> tuple[Reminder, ...]:
+    """Read the reminders that stand in a session, in the order in which they were set."""
+    found: list[Reminder] = []
+    for key, seq, tick in db.execute("SELECT key, set_seq, tick FROM reminder WHERE chat=? ORDER BY set_seq", (chat,)):
+        body = _body_at(db, chat, seq, chat_id)
+        if not isinstance(body, ReminderSet) or body.key != key:
+            _corrupt(chat_id, f"a reminder points to event {seq}, which does not set it")
+        found.append(Reminder(key, body.text, body.first_s, body.every_s, body.missed, tick, seq))
+    return tuple(found)
 
 
 def _open_prompt(db: apsw.Connection, chat: int, seq: int, chat_id: ChatId) -> OpenPrompt:

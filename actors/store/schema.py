@@ -120,6 +120,15 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     """
     ALTER TABLE session ADD COLUMN overlap TEXT NOT NULL DEFAULT '';
     ALTER TABLE session ADD COLUMN paused INTEGER NOT NULL DEFAULT 0;
+
+    CREATE TABLE reminder (
+        chat INTEGER NOT NULL REFERENCES session ON DELETE CASCADE,
+        key TEXT NOT NULL,
+        set_seq INTEGER NOT NULL,
+        tick INTEGER NOT NULL,
+        due_s REAL NOT NULL,
+        PRIMARY KEY (chat, key)
+    ) STRICT;
     """,
 )
 

@@ -11,14 +11,29 @@ import attrs
 from hypothesis import strategies as st
 from typing_extensions import override
 
-from actors.core.commands import Accept, Answer, Ask, Begin, Cancel, Command, Create, Emit, Finish, Recover
+from actors.core.commands import (
+    Accept,
+    Answer,
+    Ask,
+    Begin,
+    Cancel,
+    Command,
+    Create,
+    DropReminder,
+    Emit,
+    Finish,
+    Recover,
+    Remind,
+    SetReminder,
+)
 from actors.core.decision import Decision, Policy
 from actors.core.draft import Draft, TextKey
 from actors.core.effects import Refusal, StartTurn
-from actors.core.events import Event, EventBody
+from actors.core.events import Event, EventBody, MessageAccepted, Missed
 from actors.core.ids import ChatId
 from actors.core.lifecycle import PartStatus, ToolStatus, TurnStatus
 from actors.core.limits import Limits
+from actors.core.reminding import due_message_ids
 from actors.core.session import decide
 from actors.core.state import SessionState, evolve
 from actors.core.transcript import Transcript
@@ -26,6 +41,7 @@ from actors.core.transcript import Transcript
 CHAT: ChatId = ChatId("live:42")
 START_S = 1000.0
 QUEUE_TURNS_MAX = 3
+TICKS_MAX = 2
 
 Kind = Literal["text", "thinking"]
 FinishStatus = Literal[TurnStatus.COMPLETED, TurnStatus.FAILED, TurnStatus.CANCELLED, TurnStatus.INTERRUPTED]
@@ -122,7 +138,38 @@ class Late:
     """An attempt that is over still wants something written."""
 
 
-Step = Send | Withdraw | Say | Checkpoint | Call | Return | Question | Reply | End | Die | Start | Pass | Late
+@attrs.frozen
+class Note:
+    """A person sets a reminder, or calls it off if ``in_s`` is None."""
+
+    key: str
+    in_s: float | None
+    every_s: float | None = None
+    missed: Missed = "one"
+
+
+@attrs.frozen
+class Tick:
+    """The due ticks are fired, but for those whose messages are in the journal already."""
+
+
+Step = (
+    Send
+    | Withdraw
+    | Say
+    | Checkpoint
+    | Call
+    | Return
+    | Question
+    | Reply
+    | End
+    | Die
+    | Start
+    | Pass
+    | Late
+    | Note
+    | Tick
+)
 
 
 @attrs.frozen
@@ -149,7 +196,9 @@ class Shown:
 class Play:
     """A session, everything that happened to it, and the draft of the attempt that runs."""
 
-    policy: Policy = attrs.Factory(lambda: Policy(Limits(queue_turns_max=QUEUE_TURNS_MAX)))
+    policy: Policy = attrs.Factory(
+        lambda: Policy(Limits(queue_turns_max=QUEUE_TURNS_MAX, reminder_late_s=5.0, reminder_missed_max=4))
+    )
     state: SessionState = attrs.Factory(lambda: SessionState(CHAT))
     now_s: float = START_S
     events: list[Event] = attrs.Factory(list)
@@ -222,6 +271,14 @@ class Play:
                 self.now_s += step.seconds
             case Late():
                 self._late()
+            case Note():
+                at_s = None if step.in_s is None else self.now_s + step.in_s
+                set_it = SetReminder(step.key, "drink tea", at_s, step.every_s, step.missed)
+                self.ask_core(DropReminder(step.key) if at_s is None else set_it)
+            case Tick():
+                due = due_message_ids(self.state, self.policy.limits, self.now_s, TICKS_MAX)
+                accepted = {body.message_id for body in self.bodies if isinstance(body, MessageAccepted)}
+                self.ask_core(Remind(TICKS_MAX, frozenset(due) & accepted))
             case Die():
                 self.draft = None
                 self.pending.clear()
@@ -304,6 +361,14 @@ _ENDS = st.builds(
     End, st.sampled_from(FINISHES), st.sampled_from([None, "null", "{}"]), st.sampled_from([True, True, False])
 )
 _DEATHS = st.builds(Die, st.booleans(), st.integers(1, 3))
+_NOTES = st.builds(
+    Note,
+    st.sampled_from(["tea", "pills"]),
+    st.sampled_from([None, -20.0, 0.0, 7.0]),
+    st.sampled_from([None, 1.0, 5.0]),
+    st.sampled_from(["skip", "one", "all"]),
+)
+_TICKS = st.builds(Tick)
 _STEPS: st.SearchStrategy[Step] = st.one_of(
     _AGENT_STEPS,
     _SENDS,
@@ -314,6 +379,8 @@ _STEPS: st.SearchStrategy[Step] = st.one_of(
     st.builds(Start),
     st.builds(Pass, st.sampled_from([1.0, 10.0])),
     st.builds(Late),
+    _NOTES,
+    _TICKS,
 )
 
 SPEECHES: st.SearchStrategy[list[Step]] = st.lists(_AGENT_STEPS, min_size=2, max_size=12)
@@ -324,6 +391,7 @@ _SCENES: st.SearchStrategy[list[Step]] = st.one_of(
     SPEECHES,
     st.lists(_SENDS, min_size=2, max_size=5),
     st.just([Send(5.0), Send(), Pass(10.0), Start()]),
+    st.builds(lambda note, tick: [note, Pass(10.0), tick], _NOTES, _TICKS),
     st.builds(lambda speech, reply, end: [*speech, reply, end], SPEECHES, _REPLIES, _ENDS),
     _ENDS.map(lambda step: [step]),
     _DEATHS.map(lambda step: [step, Start()]),

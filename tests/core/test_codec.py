@@ -119,6 +119,10 @@ def test_every_kind_has_a_tag_of_its_own() -> None:
         "prompt.answered",
         "prompt.closed",
         "state.saved",
+        "reminder.set",
+        "reminder.dropped",
+        "reminder.fired",
+        "reminder.skipped",
         "turn.ended",
     ]
 

@@ -10,7 +10,7 @@ from actors.core.commands import SEALED_CONTENT, Accept, Command, Create, Emit, 
 from actors.core.lifecycle import ToolStatus, TurnStatus
 
 KINDS: tuple[type[Command], ...] = get_args(Command)
-FROM_OUTSIDE = {"Create", "Accept", "Begin", "Answer", "Cancel", "Recover"}
+FROM_OUTSIDE = {"Create", "Accept", "Begin", "Answer", "Cancel", "Recover", "SetReminder", "DropReminder", "Remind"}
 """What others ask, so it speaks for no attempt."""
 
 

@@ -271,6 +271,7 @@ def test_the_reasons_of_a_drop_are_a_closed_set_of_words() -> None:
         "memory_full",
         "busy",
         "queue_full",
+        "reminders_full",
         "not_running",
         "coalesced",
         "dropped",

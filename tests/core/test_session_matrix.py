@@ -5,7 +5,22 @@ from typing import get_args
 import attrs
 import pytest
 
-from actors.core.commands import Accept, Answer, Ask, Begin, Cancel, Command, Create, Emit, Finish, Recover, Seed
+from actors.core.commands import (
+    Accept,
+    Answer,
+    Ask,
+    Begin,
+    Cancel,
+    Command,
+    Create,
+    DropReminder,
+    Emit,
+    Finish,
+    Recover,
+    Remind,
+    Seed,
+    SetReminder,
+)
 from actors.core.decision import Policy
 from actors.core.effects import Refusal
 from actors.core.events import (
@@ -16,6 +31,10 @@ from actors.core.events import (
     PromptAnswered,
     PromptClosed,
     PromptOpened,
+    ReminderDropped,
+    ReminderFired,
+    ReminderSet,
+    ReminderSkipped,
     SeedPart,
     SessionCreated,
     StateSaved,
@@ -82,6 +101,9 @@ COMMANDS: dict[str, Command] = {
     "recover": Recover(retry=False, attempts_max=3),
     "recover and retry": Recover(retry=True, attempts_max=2),
     "recover with no attempt left": Recover(retry=True, attempts_max=1),
+    "set a reminder": SetReminder("tea", "Drink.", NOW_S, 60.0, "one"),
+    "drop a reminder": DropReminder("tea"),
+    "remind": Remind(16),
 }
 
 
@@ -223,6 +245,17 @@ DECIDED: dict[str, tuple[str, ...]] = {
         "ToolEnded:interrupted ToolEnded:interrupted TurnEnded:interrupted = idle",
         "PromptClosed TurnEnded:interrupted = idle",
     ),
+    "set a reminder": (
+        "ReminderSet = idle",
+        "ReminderSet = queued",
+        "ReminderSet = running",
+        "ReminderSet = running",
+        "ReminderSet = running",
+        "ReminderSet = waiting",
+        "ReminderSet = waiting",
+    ),
+    "drop a reminder": (LATE,) * 7,
+    "remind": ("= idle", "= queued", "= running", "= running", "= running", "= waiting", "= waiting"),
 }
 """What each command comes to, in the order of ``STATES``: events, !effects, = the status after them."""
 
@@ -254,6 +287,10 @@ EVOLVED: tuple[tuple[EventBody, str], ...] = (
     (PromptAnswered(1, 0, "yes"), "idle queued running running running waiting running"),
     (PromptClosed(1, 0), "idle queued running running running waiting running"),
     (StateSaved(1, "{}"), "idle queued running running running waiting waiting"),
+    (ReminderSet("tea", "Drink.", NOW_S), "idle queued running running running waiting waiting"),
+    (ReminderDropped("tea"), "idle queued running running running waiting waiting"),
+    (ReminderFired("tea", 0, NOW_S), "idle queued running running running waiting waiting"),
+    (ReminderSkipped("tea", 3, 4), "idle queued running running running waiting waiting"),
     (TurnEnded(1, 1, TurnStatus.COMPLETED), "idle idle idle queued idle idle idle"),
     (TurnEnded(2, 0, TurnStatus.CANCELLED), "idle queued running running running waiting waiting"),
 )

@@ -14,6 +14,7 @@ from actors.runtime.accounting import Accounts
 from actors.runtime.agent import Receive, agent
 from actors.runtime.attempt import Outlet
 from actors.runtime.committer import Committer
+from actors.runtime.expiry import Expiries
 from actors.runtime.facade import Runtime
 from actors.runtime.mailbox import Budget
 from actors.runtime.phases import Phases
@@ -72,6 +73,7 @@ def bench(
         accounts=Accounts(bounds.dead_letters_max, recorder, clock),
         checkpoints=Checkpoints(bounds.checkpoint_s, clock),
         deadlines=Deadlines(bounds.turn_s, clock),
+        expiries=Expiries(clock, look_s=bounds.expiry_look_s, batch_max=bounds.expiry_batch_max),
         activations=trio.Semaphore(1),
         spawn=lambda *_: None,
     )

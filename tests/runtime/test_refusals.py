@@ -9,7 +9,9 @@ from actors.runtime.refusals import refused
 KINDS: dict[type[RefusedError], set[str]] = {
     InvalidEnvelopeError: {"missing_id", "wrong_type", "malformed_id", "duplicate", "invalid_payload"},
     UnknownChatError: {"unknown_chat", "deleted_chat"},
-    OverloadedError: {"mailbox_full", "memory_full", "busy", "queue_full", "coalesced", "dropped", "stash_full"},
+    OverloadedError: {
+        "mailbox_full", "memory_full", "busy", "queue_full", "reminders_full", "coalesced", "dropped", "stash_full",
+    },
     UnavailableError: {
         "stale_incarnation", "expired", "stopping", "quarantined", "fenced", "not_started", "not_running",
     },

@@ -7,7 +7,22 @@ them; the same chance makes the same story.
 import random
 from collections.abc import Iterable, Iterator, Sequence
 
-from actors.core.commands import Accept, Answer, Ask, Begin, Cancel, Command, Create, Emit, Finish, Recover, Seed
+from actors.core.commands import (
+    Accept,
+    Answer,
+    Ask,
+    Begin,
+    Cancel,
+    Command,
+    Create,
+    DropReminder,
+    Emit,
+    Finish,
+    Recover,
+    Remind,
+    Seed,
+    SetReminder,
+)
 from actors.core.decision import Decision, Policy
 from actors.core.draft import Draft
 from actors.core.events import Event, EventBody, MessageAccepted, SeedPart, SessionCreated, TextAppended, TurnEnded
@@ -102,6 +117,7 @@ class Story:
         self._chance = chance
         self._now_s = 1000.0
         self._keys = 0
+        self._reminders = 0
         self._draft: Draft | None = None
         self.state = SessionState(chat_id)
 
@@ -132,8 +148,10 @@ class Story:
         """Let one thing happen."""
         self._now_s += 1.0
         choice = self._chance.random()
-        if choice < 0.3:
+        if choice < 0.25:
             return self._decided(self._accept())
+        if choice < 0.35:
+            return self._decided(self._remind())
         running = self.state.running
         if running is None:
             queued = [item.turn for item in self.state.queue]
@@ -151,6 +169,21 @@ class Story:
         chance = self._chance
         deadline_s = chance.choice((None, None, self._now_s + chance.randint(1, 9)))
         return Accept(f"k{self._keys}", chance.choice(TEXTS), chance.choice(("", "sender")), deadline_s)
+
+    def _remind(self) -> Command:
+        """Choose what becomes of a reminder; the keys of a story's reminders name a moment, so no tick comes twice."""
+        chance = self._chance
+        choice = chance.random()
+        keys = [reminder.key for reminder in self.state.standing.reminders]
+        if choice < 0.4:
+            return Remind(chance.choice((1, 16)))
+        if choice < 0.55:
+            return DropReminder(chance.choice(keys or ["none"]))
+        self._reminders += 1
+        key = chance.choice([*keys, f"r{self._reminders}"])
+        at_s = self._now_s + chance.choice((-7.5, 0.0, 3.0)) + self._reminders / 1000.0
+        every_s = chance.choice((None, 1.0, 2.5))
+        return SetReminder(key, chance.choice(TEXTS), at_s, every_s, chance.choice(("skip", "one", "all")))
 
     def _finish(self, running: RunningTurn) -> Bodies:
         """End the running turn."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from actors.core.events import PromptOpened, SessionCreated, ToolCalled
+from actors.core.events import PromptOpened, ReminderSet, SessionCreated, ToolCalled
 from actors.errors import StoreError, StoreSchemaError, StoreUnavailableError
 from actors.ports import Erase
 from actors.store import schema
@@ -24,6 +24,7 @@ CHILDREN = {
     "part": "INSERT INTO part VALUES (1, 1, 9, 9, 0, 'text', 'complete', 1, 1, 1)",
     "tool_call": "INSERT INTO tool_call VALUES (1, 99, 1, 0, 'id', 'name', 'running', 1, NULL)",
     "prompt": "INSERT INTO prompt VALUES (1, 99, 1, 0, 'open', 1, NULL)",
+    "reminder": "INSERT INTO reminder VALUES (99, 'tea', 1, 0, 0.0)",
 }
 """For each table a row whose parent is not there."""
 
@@ -166,6 +167,7 @@ async def test_an_erased_session_leaves_a_row_in_no_table(tmp_path: Path, connec
         text(1, 1, 0, "hello"),
         ToolCalled(1, 1, 0, 1, 0, "id", "name", "{}"),
         PromptOpened(1, 1, 0, "text", "why?"),
+        ReminderSet("tea", "Drink.", 50.0),
     )
     async with opened(FilePlace(tmp_path)) as (journal, _):
         for chat_id in (CHAT, OTHER):
