@@ -1,12 +1,13 @@
 """Durable, supervised chat sessions inside a Python program: one function to write, one call to open a runtime."""
 
-from actors.core.commands import Seed
+from actors.core.commands import Parent, Seed
 from actors.core.envelope import Origin
 from actors.core.events import (
     AttemptInterrupted,
     Event,
     MessageAccepted,
     MessageAdded,
+    ParentEnded,
     PromptAnswered,
     PromptClosed,
     PromptOpened,
@@ -60,6 +61,7 @@ from actors.runtime.agent import Agent, Session, agent
 from actors.runtime.facade import Receipt, Runtime
 from actors.runtime.observation import Inspection, Statistics
 from actors.runtime.ref import TurnResult
+from actors.runtime.sent import Child, Sent
 from actors.runtime.subscription import Subscription
 from actors.runtime.turn import ToolCall, ToolOutcome, Turn
 
@@ -70,6 +72,7 @@ __all__ = [
     "AskTimeoutError",
     "AttemptInterrupted",
     "ChatId",
+    "Child",
     "ConfigurationError",
     "CursorAheadError",
     "DeadLetter",
@@ -88,6 +91,8 @@ __all__ = [
     "MessageAdded",
     "Origin",
     "OverloadedError",
+    "Parent",
+    "ParentEnded",
     "Part",
     "ProgressSignal",
     "PromptAnswered",
@@ -105,6 +110,7 @@ __all__ = [
     "Runtime",
     "Seed",
     "SeedPart",
+    "Sent",
     "Session",
     "SessionCreated",
     "SessionReady",

@@ -141,6 +141,10 @@ class Journal(Protocol):
         """Return the ids of sessions in order, after one of them."""
         ...
 
+    async def children(self, chat_id: ChatId, rows_max: int) -> tuple[ChatId, ...]:
+        """Return the ids of sessions that turns of a session spawned and that were not erased, oldest first."""
+        ...
+
     async def close(self) -> None:
         """Give the store up; what was committed stays. Safe to call twice, and after a failure."""
         ...

@@ -15,6 +15,8 @@ from actors.ports import Append, Appointment, Clock, Committed, Conflict, Erase,
 from actors.runtime.agent import Desk
 from actors.runtime.attempt import Outlet
 from actors.runtime.clock import SystemClock, Threads
+from actors.runtime.family import Family
+from actors.runtime.services import FamilyPort
 from actors.runtime.turn import TurnPort
 from actors.runtime.volatile import Handler
 from actors.store.faulty import FaultyJournal
@@ -27,6 +29,7 @@ ADAPTERS: dict[type, set[type]] = {
     Clock: {SystemClock, VirtualClock},
     Offload: {Threads},
     TurnPort: {Outlet},
+    FamilyPort: {Family},
     Desk: {Handler},
 }
 """Every port, and every adapter of it."""
@@ -35,7 +38,7 @@ PAIRS = [(port, adapter) for port, adapters in ADAPTERS.items() for adapter in a
 PAIRS.sort(key=lambda pair: (pair[0].__name__, pair[1].__name__))
 
 ASKED: dict[type, set[str]] = {
-    Journal: {"open", "commit", "load", "find", "events", "messages", "sessions", "close"},
+    Journal: {"open", "commit", "load", "find", "events", "messages", "sessions", "children", "close"},
     Clock: {"now_s", "wall_s", "busy_s", "dice", "mint_id"},
     Offload: {"run"},
 }

@@ -8,6 +8,7 @@ import attrs
 import msgspec
 
 from actors.core.events import EventBody, Missed, SeedPart
+from actors.core.ids import ChatId
 from actors.core.lifecycle import ToolStatus, TurnStatus
 
 
@@ -20,10 +21,21 @@ class Seed(msgspec.Struct, frozen=True):
 
 
 @attrs.frozen
+class Parent:
+    """The session and the turn that spawned a session, how many ancestors that has, and what its parent calls it."""
+
+    chat_id: ChatId
+    turn: int
+    depth: int
+    name: str = ""
+
+
+@attrs.frozen
 class Create:
-    """Bring a session into being, with the messages it starts from."""
+    """Bring a session into being, with the messages it starts from, as a child if there is a parent."""
 
     seeds: tuple[Seed, ...] = ()
+    parent: Parent | None = None
 
 
 class Accept(msgspec.Struct, frozen=True, gc=False):
@@ -138,8 +150,25 @@ class Remind:
     known: frozenset[str] = frozenset()
 
 
+@attrs.frozen
+class CloseChild:
+    """End what waits in a session whose parent's turn has ended; what runs there is cancelled through its task."""
+
+
 Command = (
-    Create | Accept | Begin | Emit | Ask | Answer | Finish | Cancel | Recover | SetReminder | DropReminder | Remind
+    Create
+    | Accept
+    | Begin
+    | Emit
+    | Ask
+    | Answer
+    | Finish
+    | Cancel
+    | Recover
+    | SetReminder
+    | DropReminder
+    | Remind
+    | CloseChild
 )
 
 SEALED_CONTENT: dict[ToolStatus, str] = {

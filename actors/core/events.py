@@ -33,7 +33,16 @@ class SeedPart(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class SessionCreated(Body, frozen=True, tag="session.created", gc=False):
-    """The session exists from here on."""
+    """The session exists from here on.
+
+    ``parent`` is the session whose turn ``parent_turn`` spawned it, empty for a session of its own; ``depth`` counts
+    its ancestors, and ``name`` is what its parent calls it.
+    """
+
+    parent: str = ""
+    parent_turn: int = 0
+    depth: int = 0
+    name: str = ""
 
 
 class MessageAdded(Body, frozen=True, tag="message.added"):
@@ -178,6 +187,10 @@ class ReminderSkipped(Body, frozen=True, tag="reminder.skipped", gc=False):
     next_s: float | None = None
 
 
+class ParentEnded(Body, frozen=True, tag="parent.ended", gc=False):
+    """The turn that spawned the session has ended; the session takes no message from here on."""
+
+
 class TurnEnded(Body, frozen=True, tag="turn.ended", gc=False):
     """The one terminal event of a turn, and its last.
 
@@ -208,6 +221,7 @@ EventBody = (
     | ReminderDropped
     | ReminderFired
     | ReminderSkipped
+    | ParentEnded
     | TurnEnded
 )
 """Everything that can have happened."""

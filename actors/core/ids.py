@@ -5,6 +5,7 @@ check it again.
 """
 
 import enum
+import hashlib
 import re
 from typing import Final, NewType
 
@@ -17,6 +18,9 @@ MessageId = NewType("MessageId", str)
 CHAT_ID_CHARACTERS_MAX: Final = 256
 MESSAGE_ID_CHARACTERS_MAX: Final = 128
 SIDE_CHANNEL: Final = "side-channel"
+CHILD: Final = "child"
+_DIGEST_BYTES: Final = 16
+"""So many bytes of a digest tell the parents apart whose own ids would make the id of a child too long."""
 
 # A separator (. : -) may stand neither first nor last in the session part; ".." may stand nowhere. A lane is named
 # after a session that can exist, so the same holds after "side-channel:".
@@ -61,6 +65,8 @@ class DropReason(enum.StrEnum):
     BUSY = "busy"
     QUEUE_FULL = "queue_full"
     REMINDERS_FULL = "reminders_full"
+    CHILDREN_FULL = "children_full"
+    PARENT_ENDED = "parent_ended"
     NOT_RUNNING = "not_running"
     COALESCED = "coalesced"
     DROPPED = "dropped"
@@ -107,3 +113,15 @@ def side_channel_of(chat_id: ChatId) -> str | None:
     _, _, session = chat_id.partition(":")
     lane, _, origin = session.partition(":")
     return origin if lane == SIDE_CHANNEL and origin else None
+
+
+def child_chat_id(parent: ChatId, turn: int, attempt: int, number: int) -> ChatId:
+    """Name the child that an attempt of a turn spawns: a lane of the parent, of the same source.
+
+    The name of the parent stands in it as it is, or as a digest where the id would be too long.
+    """
+    source, _, session = parent.partition(":")
+    lane = f"{source}:{CHILD}:{turn}.{attempt}.{number}:"
+    if len(lane) + len(session) > CHAT_ID_CHARACTERS_MAX:
+        session = hashlib.blake2b(session.encode(), digest_size=_DIGEST_BYTES).hexdigest()
+    return ChatId(lane + session)

@@ -124,6 +124,13 @@ class Limits:
     reminder_late_s: float = _limit(60.0, 0.0, 86_400.0)
     reminder_missed_max: int = _count(1000, 1, 1_000_000)
 
+    # Volatile timers of one incarnation, and the shortest time between two ticks.
+    timers_max: int = _count(100, 0, 100_000)
+    timer_period_s: float = _limit(0.001, 0.0001, 86_400.0)
+    # Children that one turn may spawn, as many as may wait in its queue, and how many ancestors a session may have.
+    children_max: int = _count(100, 0, 100_000)
+    children_depth_max: int = _count(8, 0, 100)
+
     # Loop guards of one turn.
     tool_calls_max: int = _count(200, 1, 100_000)
 

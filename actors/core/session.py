@@ -12,6 +12,7 @@ from actors.core.commands import (
     Ask,
     Begin,
     Cancel,
+    CloseChild,
     Command,
     Create,
     DropReminder,
@@ -28,6 +29,7 @@ from actors.core.events import (
     EventBody,
     MessageAccepted,
     MessageAdded,
+    ParentEnded,
     PartKind,
     PromptClosed,
     SessionCreated,
@@ -73,6 +75,8 @@ def decide(state: SessionState, command: Command, policy: Policy, now_s: float) 
             return decide_drop(state, command)
         case Remind():
             return decide_remind(state, command, policy, now_s, _accept)
+        case CloseChild():
+            return _close_child(state)
     assert_never(command)
 
 
@@ -80,6 +84,8 @@ def _accept(state: SessionState, command: Accept, policy: Policy, now_s: float) 
     """Give a message its turn: at once if nothing is before it, else as the overlap policy says."""
     if command.deadline_s is not None and command.deadline_s <= now_s:
         return Refusal(DropReason.EXPIRED, "its deadline had passed before it was accepted")
+    if state.standing.closed:
+        return Refusal(DropReason.PARENT_ENDED, "the turn that spawned this session has ended")
     busy = state.running is not None or state.queue
     if busy and policy.overlap == "reject":
         return Refusal(DropReason.BUSY, "a turn is running and the overlap policy is reject")
@@ -179,4 +185,16 @@ def _create(state: SessionState, command: Create) -> Decision:
         MessageAdded(seed.message_id, seed.role, seed.parts)  # type: ignore[arg-type]  # checked by the shell
         for seed in command.seeds
     )
-    return Decision((SessionCreated(), *added))
+    parent = command.parent
+    created = (
+        SessionCreated() if parent is None else SessionCreated(parent.chat_id, parent.turn, parent.depth, parent.name)
+    )
+    return Decision((created, *added))
+
+
+def _close_child(state: SessionState) -> Decision:
+    """Take no more messages, and end those that wait; doing it again changes nothing."""
+    if state.standing.parent is None or state.standing.closed:
+        return Decision(())
+    ended = [TurnEnded(queued.turn, queued.attempts, TurnStatus.CANCELLED, "parent_ended") for queued in state.queue]
+    return Decision((*ended, ParentEnded()))

@@ -6,11 +6,13 @@ size and the cost of a turn do not grow with the history.
 
 import attrs
 
+from actors.core.commands import Parent
 from actors.core.events import (
     AttemptInterrupted,
     EventBody,
     MessageAccepted,
     MessageAdded,
+    ParentEnded,
     PromptAnswered,
     PromptClosed,
     PromptOpened,
@@ -107,12 +109,15 @@ class Standing:
 
     It is one value of its own so that the events of a turn, which are many, carry it along untouched. ``overlap`` is
     what the session itself says about a message that finds a turn running; empty means that its agent decides.
-    ``reminders`` stand in the order in which they were set.
+    ``reminders`` stand in the order in which they were set. ``parent`` is there in a session that a turn spawned;
+    ``closed`` once that turn has ended.
     """
 
     overlap: str = ""
     paused: bool = False
     reminders: tuple[Reminder, ...] = ()
+    parent: Parent | None = None
+    closed: bool = False
 
 
 _NOTHING = Standing()
@@ -180,8 +185,13 @@ def evolve(state: SessionState, body: EventBody) -> SessionState:
             return attrs.evolve(state, seq=seq, running=None, queue=(again, *state.queue))
         case StateSaved():
             return attrs.evolve(state, seq=seq, saved=body.state)
-        case SessionCreated() | MessageAdded():
+        case MessageAdded():
             return attrs.evolve(state, seq=seq)
+        case SessionCreated():
+            parent = Parent(ChatId(body.parent), body.parent_turn, body.depth, body.name) if body.parent else None
+            return attrs.evolve(state, seq=seq, standing=attrs.evolve(state.standing, parent=parent))
+        case ParentEnded():
+            return attrs.evolve(state, seq=seq, standing=attrs.evolve(state.standing, closed=True))
         case ReminderSet() | ReminderDropped() | ReminderFired() | ReminderSkipped():
             reminders = evolve_reminders(state.standing.reminders, body, seq)
             return attrs.evolve(state, seq=seq, standing=attrs.evolve(state.standing, reminders=reminders))

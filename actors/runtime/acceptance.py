@@ -51,6 +51,9 @@ def accept(ref: Ref, services: Services, group: Group, request: Request, first: 
         reply.fail(refused(refusal.reason, refusal.detail, ref.chat_id))
         return
     turn = group.state.turns
+    origin = request.envelope.origin
+    if origin is not None:
+        ref.origins[turn] = origin
     effects = group.effects
     started = bool(effects) and effects[-1].turn == turn and type(effects[-1]) is StartTurn
     seq = ref.seq + len(group.bodies) - started

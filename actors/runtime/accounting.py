@@ -50,6 +50,8 @@ class Counts:
     interrupted: int = 0
     created: int = 0
     deleted: int = 0
+    spawned: int = 0
+    timer_ticks: int = 0
     ticks: int = 0
     ticks_skipped: int = 0
 

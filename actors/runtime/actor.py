@@ -9,7 +9,7 @@ from functools import partial
 
 import trio
 
-from actors.core.commands import Accept, Ask, Begin, Cancel, Finish, Recover
+from actors.core.commands import Accept, Ask, Begin, Cancel, CloseChild, Finish, Recover
 from actors.core.effects import StartTurn, WakePrompt
 from actors.core.events import Event
 from actors.core.lifecycle import PartStatus, TurnStatus
@@ -19,7 +19,7 @@ from actors.ports import Append, Committed
 from actors.runtime.acceptance import LETTERS_IN_GROUP_MAX, accept, look_up
 from actors.runtime.attempt import Outlet, end_of, place_of, run_agent
 from actors.runtime.committer import Failed, Result
-from actors.runtime.control import AnswerPrompt, CancelTurn, Delete, Due, Order, Passivate, Prepare, Stop
+from actors.runtime.control import AnswerPrompt, CancelTurn, Delete, Due, Order, ParentEnded, Passivate, Prepare, Stop
 from actors.runtime.group import Group, size_of
 from actors.runtime.hydration import load_history
 from actors.runtime.inner import Done, Flush, Written
@@ -73,6 +73,7 @@ class Actor:
         finally:
             self._alive = self._serving = False
             self._ref.mailbox.deaf = False
+            self._handler.close()
             for item in self._ref.mailbox.inner:
                 if isinstance(item, Written):  # the turn may be shielded, and would wait for ever
                     item.reply.fail(TurnOverError("not written: the turn has ended", chat_id=self._ref.chat_id))
@@ -82,6 +83,7 @@ class Actor:
                 self._services.deadlines.discard(turn)
                 turn.close(PartStatus.CUT)
                 turn.scope.cancel()
+                self._services.kin.release(turn.children)
                 self._ref.turn = None
 
     async def _recover(self) -> None:
@@ -101,9 +103,11 @@ class Actor:
             ref.state, ref.seq = state, state.seq
         assert ref.state is not None, "it was loaded above, or it was created in this life"
         running = ref.state.running
-        if running is None and not ref.state.queue:
+        standing = ref.state.standing
+        orphaned = standing.parent is not None and not standing.closed and services.kin.origin_of(ref.chat_id) is None
+        if running is None and not ref.state.queue and not orphaned:
             return
-        retry = services.agent.on_interrupted == "retry" and not self._ref.failures
+        retry = services.agent.on_interrupted == "retry" and not self._ref.failures and not orphaned
         attempts_max = services.agent.attempts_max or services.limits.attempts_max
         group = Group(ref.state)
         now_s = services.clock.wall_s()
@@ -113,6 +117,8 @@ class Actor:
             services.recorder.record(
                 "info", "turn.interrupted", chat_id=ref.chat_id, epoch=services.epoch, turn=running.turn
             )
+        if orphaned:
+            group.add(CloseChild(), services.policy, now_s)
         for key, signal in list(ref.mailbox.control.items()):
             if isinstance(signal, CancelTurn) and group.add(Cancel(signal.turn), services.policy, now_s) is None:
                 del ref.mailbox.control[key]
@@ -181,35 +187,39 @@ class Actor:
                 case CancelTurn(turn=turn, reply=reply) if self._turn is not None and self._turn.number == turn:
                     self._cancel_running("cancelled")
                     reply.set(True)
+                case ParentEnded():
+                    self._cancel_running("parent_ended")
+                    if self._ref.writing:
+                        continue
+                    self._close_child()
                 case _ if self._ref.writing:
                     continue
-                case CancelTurn(turn=turn, reply=reply):
-                    group = Group(self._state)
-                    refusal = group.add(Cancel(turn), services.policy, services.clock.wall_s())
-                    group.answers.append((reply, refusal is None))
-                    self._write(group)
-                case AnswerPrompt(answer=answer, reply=reply):
-                    group = Group(self._state)
-                    refusal = group.add(answer, services.policy, services.clock.wall_s())
-                    group.answers.append((reply, refusal))
-                    self._write(group)
-                case Order(command=command, reply=reply):
-                    group = Group(self._state)
-                    group.answers.append((reply, group.add(command, services.policy, services.clock.wall_s())))
-                    self._write(group)
-                case Due():
-                    if not self._leaving and self._crash is None:
-                        self._write(await remind(self._ref, services))
                 case Prepare(history=history, reply=reply):
                     if history:
                         await load_history(self._ref, services)
                     self._ref.active_s = trio.current_time()
                     reply.set(None)
                 case _:
-                    assert signal is None, f"no control signal is {type(signal).__name__}"
+                    await self._heed_to_write(signal)
             control.pop(key, None)
             heeded = True
         return heeded
+
+    async def _heed_to_write(self, signal: object) -> None:
+        """Take a control signal that has something written."""
+        services, group = self._services, Group(self._state)
+        now_s = services.clock.wall_s()
+        match signal:
+            case CancelTurn(turn=turn, reply=reply):
+                group.answers.append((reply, group.add(Cancel(turn), services.policy, now_s) is None))
+            case AnswerPrompt(answer=command, reply=reply) | Order(command=command, reply=reply):
+                group.answers.append((reply, group.add(command, services.policy, now_s)))
+            case Due():
+                if not self._leaving and self._crash is None:
+                    group = await remind(self._ref, services)
+            case _:
+                assert signal is None, f"no control signal is {type(signal).__name__}"
+        self._write(group)
 
     def _rest(self, signal: Passivate) -> None:
         """End for a while if nothing is under way; else the request is withdrawn.
@@ -223,6 +233,14 @@ class Actor:
             return
         control[Passivate] = signal
         self._resting = True
+
+    def _close_child(self) -> None:
+        """End what waits, since the parent's turn has ended, and leave unless somebody watches."""
+        group = Group(self._state)
+        group.add(CloseChild(), self._services.policy, self._services.clock.wall_s())
+        self._write(group)
+        if not self._ref.broadcast:
+            self._leaving = self._leaving or "parent_ended"
 
     def _heed_turn(self) -> None:
         """Take what the session's own turn wants written, together."""
@@ -324,6 +342,8 @@ class Actor:
         """Put the end of the turn into the group: last words, seals, state, status, and the next turn."""
         turn = done.turn
         self._services.deadlines.discard(turn)
+        if turn.children:
+            self._services.kin.release(turn.children)
         self._services.accounts.counts.signals += turn.pieces
         completed = done.status is TurnStatus.COMPLETED
         last_words = turn.close(PartStatus.COMPLETE if completed else PartStatus.CUT)

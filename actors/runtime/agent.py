@@ -35,6 +35,14 @@ class Desk(Protocol):
         """Put what was set aside before the next message; return how many there were."""
         ...
 
+    def start_timer(self, key: object, payload: object, every_s: object, after_s: object) -> None:
+        """Start a timer of the incarnation."""
+        ...
+
+    def stop_timer(self, key: object) -> bool:
+        """Stop a timer; False if there is none of this key."""
+        ...
+
 
 class Session:
     """What a receive handler sees of its session: its id, a memory as long as the incarnation, and its message.
@@ -94,6 +102,25 @@ class Session:
         They are handled one at a time like any others, so control is heard, and other sessions run, in between.
         """
         return 0 if self._desk is None else self._desk.bring_back()
+
+    def start_timer(
+        self, key: str, *, every_s: float | None = None, after_s: float | None = None, payload: object = None
+    ) -> None:
+        """Have this session told ``payload`` again and again, or once; a timer of the same key is replaced.
+
+        A tick is a volatile message of the sender ``timer``, handled in its turn like any other. With ``every_s`` the
+        next one comes so many seconds after the one before was handled; with ``after_s`` there is one. A timer ends
+        with the incarnation; what must outlive it is a reminder. Raises ConfigurationError for anything that is no
+        timer, for a period below the limit ``timer_period_s``, and for more than ``timers_max``.
+        """
+        if self._desk is None:
+            message = "the session does not run"
+            raise ConfigurationError(message, chat_id=self.chat_id, hint="call start_timer() from the receive handler")
+        self._desk.start_timer(key, payload, every_s, after_s)
+
+    def stop_timer(self, key: str) -> bool:
+        """Stop a timer, and take a tick back that has not been handled; False if there is none of this key."""
+        return self._desk is not None and self._desk.stop_timer(key)
 
     @property
     def _envelope(self) -> Envelope | None:

@@ -1,6 +1,7 @@
 """One attempt of a turn: the agent behind its barrier, and the way of what it says to viewers and to the journal."""
 
 import math
+from typing import Final
 
 import trio
 from typing_extensions import override
@@ -9,7 +10,7 @@ from actors.core.commands import Ask, Emit
 from actors.core.decision import Policy
 from actors.core.draft import Segment
 from actors.core.effects import Refusal
-from actors.core.envelope import clean_text
+from actors.core.envelope import Origin, clean_text
 from actors.core.events import EventBody
 from actors.core.lifecycle import TurnStatus
 from actors.core.stream import ProgressSignal
@@ -21,8 +22,11 @@ from actors.runtime.group import Group
 from actors.runtime.inner import Done, Flush, Written
 from actors.runtime.mailbox import Mailbox, Reply
 from actors.runtime.ref import Ref
-from actors.runtime.services import Services
+from actors.runtime.sent import Child, Sent
+from actors.runtime.services import FamilyPort, Services
 from actors.runtime.turn import Turn, TurnPort
+
+_NO_ORIGIN: Final = Origin()
 
 
 class Outlet(TurnPort):
@@ -81,6 +85,29 @@ class Outlet(TurnPort):
         turn.rooms.append(reply)
         self._flush(turn)
         await reply.wait()
+
+    @override
+    def origin(self, turn: Turn) -> Origin:
+        return self.ref.origins.get(turn.number) or self.services.kin.origin_of(turn.chat_id) or _NO_ORIGIN
+
+    @override
+    async def spawn(self, turn: Turn, text: object, name: str) -> Child:
+        return await self._family.spawn(turn, text, name)
+
+    @override
+    async def send(self, turn: Turn, chat_id: object, text: object, message_id: object) -> Sent:
+        return await self._family.send(turn, chat_id, text, message_id)
+
+    @override
+    async def ask_chat(self, turn: Turn, chat_id: object, payload: object, timeout_s: float | None) -> object:
+        return await self._family.ask(turn, chat_id, payload, timeout_s)
+
+    @property
+    def _family(self) -> FamilyPort:
+        """What turns start in other sessions."""
+        family = self.services.family
+        assert family is not None, "it is there before the first turn runs"
+        return family
 
     @override
     def history(self, turn: Turn) -> History:
@@ -145,6 +172,8 @@ def end_of(turn: Turn) -> tuple[TurnStatus, str]:
     """Say how a turn ends that was cancelled: by a person, by its deadline, or by the runtime."""
     if turn.cancel_reason in {"cancelled", "deleted"}:
         return TurnStatus.CANCELLED, ""
+    if turn.cancel_reason == "parent_ended":
+        return TurnStatus.CANCELLED, "parent_ended"
     if turn.cancel_reason == "deadline":
         return TurnStatus.FAILED, "deadline"
     return TurnStatus.INTERRUPTED, turn.cancel_reason

@@ -49,6 +49,11 @@ class Due:
 
 
 @attrs.frozen
+class ParentEnded:
+    """Control: the turn that spawned the session has ended; what runs there is cancelled, and nothing more is taken."""
+
+
+@attrs.frozen
 class Prepare:
     """Control: have recovered, and the history at hand if ``history`` says so; ``reply`` is answered then."""
 

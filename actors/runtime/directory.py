@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import trio
 
-from actors.core.commands import Create, Seed
+from actors.core.commands import Create, Parent, Seed
 from actors.core.decision import Decision
 from actors.core.envelope import check_text
 from actors.core.events import Event, SeedPart
@@ -34,8 +34,8 @@ class Directory:
         self._creating: dict[str, trio.Event] = {}
         self._text_bytes_max = services.limits.message_bytes_max
 
-    async def create(self, chat_id: object, history: Sequence[SeedLike]) -> ChatId:
-        """Bring a session into being, or find it there; see ``Runtime.create``."""
+    async def create(self, chat_id: object, history: Sequence[SeedLike], parent: Parent | None = None) -> ChatId:
+        """Bring a session into being, or find it there; see ``Runtime.create``. With a ``parent`` it is a child."""
         parsed = parse_chat_id(f"live:{self._services.clock.mint_id()}" if chat_id is None else chat_id)
         if isinstance(parsed, DropReason):
             raise refused(parsed, chat_id=chat_id)
@@ -50,7 +50,7 @@ class Directory:
         check_going_on(self._services, chat_id)
         self._creating[parsed] = trio.Event()
         try:
-            await self._create(parsed, seeds)
+            await self._create(parsed, Create(seeds, parent))
         finally:
             self._creating.pop(parsed).set()
         return parsed
@@ -75,12 +75,12 @@ class Directory:
                 raise refused(size.reason, f"{size.field} is {size.found}", hint=size.remedy)
         return seed
 
-    async def _create(self, chat_id: ChatId, seeds: tuple[Seed, ...]) -> None:
+    async def _create(self, chat_id: ChatId, command: Create) -> None:
         """Write a new session, and keep what is known of it for its first incarnation."""
         services = self._services
         state = SessionState(chat_id)
         now_s = services.clock.wall_s()
-        decision = decide(state, Create(seeds), services.policy, now_s)
+        decision = decide(state, command, services.policy, now_s)
         assert isinstance(decision, Decision), "a session that does not exist can be created"
         events = tuple(
             Event(chat_id, number, services.epoch, now_s, body) for number, body in enumerate(decision.bodies, 1)

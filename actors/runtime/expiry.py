@@ -1,4 +1,4 @@
-"""What falls due at a moment of wall time: one heap and one task for every reminder and every prompt that expires.
+"""What falls due at a moment of time: one heap and one task for all of it, on wall time or on trio's clock.
 
 Wall time may jump. So the task never sleeps for longer than ``look_s`` before it looks at the clock again: what a jump
 forwards makes due is noticed within that time, and what a jump back takes away waits for its moment to come again.
@@ -11,8 +11,6 @@ from typing import Final
 
 import attrs
 import trio
-
-from actors.ports import Clock
 
 STALE_MIN: Final = 64
 """So many entries that were replaced may lie in the heap before it is made anew, and as many again as are in use."""
@@ -29,11 +27,11 @@ class _Entry:
 
 
 class Expiries:
-    """Calls back when wall time has come to a moment; each key has one moment at most."""
+    """Calls back when the time has come to a moment; each key has one moment at most."""
 
-    def __init__(self, clock: Clock, *, look_s: float, batch_max: int) -> None:
-        """Look at the clock at least every ``look_s`` seconds; make at most ``batch_max`` calls before giving way."""
-        self._clock = clock
+    def __init__(self, time_s: Callable[[], float], *, look_s: float, batch_max: int) -> None:
+        """Read the time from ``time_s`` at least every ``look_s`` seconds; call at most ``batch_max`` at once."""
+        self._time_s = time_s
         self._look_s = look_s
         self._batch_max = batch_max
         self._heap: list[_Entry] = []
@@ -46,7 +44,7 @@ class Expiries:
         return len(self._set)
 
     def at(self, key: object, due_s: float, call: Callable[[], None]) -> None:
-        """Have ``call`` called once wall time is ``due_s`` or later; another moment of the same key is replaced.
+        """Have ``call`` called once the time is ``due_s`` or later; another moment of the same key is replaced.
 
         ``call`` must neither wait nor raise. A moment that has passed comes at once, never within this call.
         """
@@ -72,7 +70,7 @@ class Expiries:
 
     def _call_due(self) -> None:
         """Call what is due, oldest first, as much as one batch holds."""
-        now_s = self._clock.wall_s()
+        now_s = self._time_s()
         for _ in range(self._batch_max):
             entry = self._first()
             if entry is None or entry.due_s > now_s:
@@ -86,7 +84,7 @@ class Expiries:
         entry = self._first()
         if entry is None:
             return math.inf
-        return min(max(entry.due_s - self._clock.wall_s(), 0.0), self._look_s)
+        return min(max(entry.due_s - self._time_s(), 0.0), self._look_s)
 
     def _first(self) -> _Entry | None:
         """Return the next entry that was not replaced or forgotten."""

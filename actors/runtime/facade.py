@@ -17,12 +17,14 @@ from actors.runtime.agent import Session
 from actors.runtime.appointments import order, reminder_of
 from actors.runtime.control import AnswerPrompt, CancelTurn, Delete, Prepare, Stop
 from actors.runtime.directory import Directory, SeedLike, check_going_on
+from actors.runtime.family import Family
 from actors.runtime.mailbox import Reply
 from actors.runtime.observation import Inspection, Statistics, inspection, statistics
 from actors.runtime.ref import Accepted, Ref, TurnResult
 from actors.runtime.refusals import refused
 from actors.runtime.registry import Registry
 from actors.runtime.router import Overflow, Router
+from actors.runtime.sent import Ways
 from actors.runtime.services import Services
 from actors.runtime.subscription import Subscription
 from actors.runtime.supervisor import Supervisor
@@ -69,6 +71,8 @@ class Runtime:
         self._supervisor = supervisor
         self._router = router
         self._directory = Directory(services, registry)
+        family = Family(services, registry, router, self._directory, self._ways_to)
+        services.family, services.kin.part = family, family.part
         # As they are: a call between would be a tenth of what a volatile message costs.
         self.tell = router.tell  # type: ignore[method-assign]  # the same signature, documented below
         self.ask = router.ask  # type: ignore[method-assign]  # as above
@@ -316,6 +320,11 @@ class Runtime:
         """Show every count and every bound."""
         return statistics(self._services, self._registry, sent=self._router.sent, live=self._supervisor.live)
 
+    def _ways_to(self, chat_id: ChatId, accepted: Accepted) -> Ways:
+        """Say what can be done about a message that a turn had accepted."""
+        receipt = Receipt(self, chat_id, accepted)
+        return Ways(receipt.result, receipt.cancel)
+
     def _known(self, chat_id: object) -> ChatId:
         """Parse an id and see that its session exists, or raise why not."""
         parsed = parse_chat_id(chat_id)
@@ -367,21 +376,7 @@ class Runtime:
         ref = self._registry.get(chat_id)
         if ref is None:
             return
-        if ref.phase is SessionPhase.FENCED:  # it is not live any more
-            return
-        reply = Reply()
-        ref.ending.append(reply)
-        ref.mailbox.post_control(type(signal), signal)
-        if ref.phase in UP:
-            self._registry.move(ref, "stop")
-        elif ref.phase is not SessionPhase.STOPPING:
-            self._supervisor.finish(ref)
-        with trio.move_on_after(self._services.limits.cancel_grace_s + self._services.limits.phase_s):
-            await reply.wait()
-            return
-        if ref.scope is not None:  # a handler that does not return is cancelled; the supervisor does the rest
-            ref.scope.cancel()
-        await reply.wait()
+        await self._supervisor.ended(ref, self._supervisor.end(ref, signal))
 
 
 _ENDED_EARLY = {

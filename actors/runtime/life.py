@@ -1,5 +1,6 @@
 """One life of a runtime: open the journal, run its services and sessions, stop in phases, give the journal up."""
 
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -14,6 +15,7 @@ from actors.runtime.appointments import Appointments
 from actors.runtime.committer import Committer
 from actors.runtime.expiry import Expiries
 from actors.runtime.facade import Runtime
+from actors.runtime.kin import Kin
 from actors.runtime.passivation import Passivator
 from actors.runtime.phases import Phases
 from actors.runtime.recorder import Recorder
@@ -51,6 +53,7 @@ async def run_runtime(
             services_nursery.start_soon(services.checkpoints.run, name="checkpoints")
             services_nursery.start_soon(services.deadlines.run, name="deadlines")
             services_nursery.start_soon(services.expiries.run, name="expiries")
+            services_nursery.start_soon(services.timers.run, name="timers")
             async with trio.open_nursery() as sessions_nursery:
                 supervisor = Supervisor(services, registry, sessions_nursery)
                 services_nursery.start_soon(Passivator(services, registry, supervisor).run, name="passivation")
@@ -107,7 +110,9 @@ def assemble(
         accounts=Accounts(limits.dead_letters_max, recorder, clock),
         checkpoints=Checkpoints(limits.checkpoint_s, clock),
         deadlines=Deadlines(limits.turn_s, clock),
-        expiries=Expiries(clock, look_s=limits.expiry_look_s, batch_max=limits.expiry_batch_max),
+        kin=Kin(),
+        expiries=Expiries(clock.wall_s, look_s=limits.expiry_look_s, batch_max=limits.expiry_batch_max),
+        timers=Expiries(clock.now_s, look_s=math.inf, batch_max=limits.expiry_batch_max),
         activations=trio.Semaphore(limits.activations_max),
     )
     return services

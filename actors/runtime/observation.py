@@ -33,6 +33,8 @@ class Inspection:
     subscribers: int
     restarts: int
     last_error: str
+    parent: str | None
+    children: int
     reminders: int
 
 
@@ -52,6 +54,10 @@ class Statistics:
     letters: Letters
     dropped: dict[str, int]
     dead_letters: int
+    children: int
+    spawned: int
+    timers: int
+    timer_ticks: int
     reminders: int
     ticks: int
     ticks_skipped: int
@@ -114,6 +120,8 @@ def inspection(ref: Ref, epoch: int) -> Inspection:
         subscribers=len(ref.broadcast),
         restarts=ref.restarts,
         last_error=ref.last_error,
+        parent=None if state.standing.parent is None else state.standing.parent.chat_id,
+        children=len(live.children) if isinstance(live, Turn) else 0,
         reminders=len(state.standing.reminders),
     )
 
@@ -134,12 +142,16 @@ def statistics(services: Services, registry: Registry, *, sent: int, live: int) 
         sessions_known=len(registry.known),
         sessions_live=live,
         phases=phases,
-        sent=sent,
+        sent=sent + counts.timer_ticks,
         refused=counts.refused,
         given_up=counts.given_up,
         letters=registry.letters(),
         dropped=dict(counts.dropped),
         dead_letters=len(services.accounts.dead_letters),
+        children=len(services.kin),
+        spawned=counts.spawned,
+        timers=len(services.timers),
+        timer_ticks=counts.timer_ticks,
         reminders=len(services.expiries),
         ticks=counts.ticks,
         ticks_skipped=counts.ticks_skipped,

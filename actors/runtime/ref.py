@@ -11,6 +11,7 @@ import attrs
 import msgspec
 import trio
 
+from actors.core.envelope import Origin
 from actors.core.events import Event, TextAppended, TurnEnded
 from actors.core.ids import ChatId
 from actors.core.lifecycle import SessionPhase, next_phase
@@ -69,6 +70,7 @@ class Ref:
         "kept",
         "last_error",
         "mailbox",
+        "origins",
         "overran",
         "phase",
         "quarantined_until_s",
@@ -101,6 +103,8 @@ class Ref:
         self.last_error = ""
         self.recent: dict[str, Accepted] = {}
         self.executed = 0
+        self.origins: dict[int, Origin] = {}
+        """What caused the open turns that something in this process caused, by their numbers."""
         self.handling_since_s = math.inf
         """When the handler that runs now was called, at the latest; infinite if none runs."""
         self.overran = False

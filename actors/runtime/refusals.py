@@ -40,6 +40,16 @@ _ERRORS: Final[Mapping[DropReason, tuple[type[RefusedError], str, str]]] = Mappi
             "as many reminders stand in the session as may",
             "forget one, or raise the limit reminders_max",
         ),
+        _R.CHILDREN_FULL: (
+            OverloadedError,
+            "the turn has as many children as it may",
+            "spawn fewer, or raise the limit children_max",
+        ),
+        _R.PARENT_ENDED: (
+            UnavailableError,
+            "the turn that spawned the session has ended",
+            "spawn another one from the turn that runs",
+        ),
         _R.NOT_RUNNING: (UnavailableError, "it is not open any more", "nothing is to be done"),
         _R.COALESCED: (OverloadedError, "a newer message of its key took its place", "nothing is to be done"),
         _R.DROPPED: (OverloadedError, "the mailbox was full, and its kind is droppable", "send less of this kind"),

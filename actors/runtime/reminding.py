@@ -5,7 +5,8 @@ from typing import Final
 
 from actors.core.commands import Remind
 from actors.core.effects import StartTurn
-from actors.core.events import Event, ReminderFired, ReminderSkipped
+from actors.core.envelope import Origin
+from actors.core.events import Event, MessageAccepted, ReminderFired, ReminderSkipped
 from actors.core.reminder import first_due_s
 from actors.core.reminding import due_message_ids
 from actors.runtime.group import Group
@@ -59,6 +60,9 @@ async def remind(ref: Ref, services: Services) -> Group:
     reminders = ref.state.standing.reminders
     if group.bodies:
         group.size_bytes = sum(len(reminder.text) for reminder in reminders)
+        for body in group.bodies:
+            if isinstance(body, MessageAccepted):
+                ref.origins[body.turn] = Origin(body.sender, causation_id=body.message_id)
     else:
         arm(ref, services)
         due_s = first_due_s(reminders)

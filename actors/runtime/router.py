@@ -155,6 +155,7 @@ class Router:
         deadline_s: float | None = None,
         incarnation: int | None = None,
         overflow: Overflow = "wait",
+        origin: Origin | None = None,
     ) -> tuple[Ref, Accepted]:
         """Have a message accepted durably; return its session and its receipt, or raise why not."""
         self.sent += 1
@@ -179,7 +180,7 @@ class Router:
         if ref is None or ref.phase not in UP:
             ref = self._bring_up(parsed)
         content = Accept(key, text, sender, deadline_s, message_id is None)
-        request = Request(Envelope(ref.chat_id, content, size + 64), Reply())
+        request = Request(Envelope(ref.chat_id, content, size + 64, None, None, origin), Reply())
         if overflow == "reject":
             reason = ref.mailbox.put_nowait(request)
         else:

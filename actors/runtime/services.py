@@ -3,7 +3,7 @@
 import math
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import attrs
 import trio
@@ -16,7 +16,9 @@ from actors.runtime.accounting import Accounts
 from actors.runtime.agent import Agent
 from actors.runtime.committer import Committer
 from actors.runtime.expiry import Expiries
+from actors.runtime.kin import Kin
 from actors.runtime.recorder import Recorder
+from actors.runtime.sent import Child, Sent
 
 if TYPE_CHECKING:
     from actors.runtime.turn import Turn
@@ -104,6 +106,22 @@ class Deadlines:
                 overdue(turn)
 
 
+class FamilyPort(Protocol):
+    """What the turns of all sessions start in other sessions; each method raises RefusedError with its reason."""
+
+    async def spawn(self, turn: "Turn", text: object, name: str) -> Child:
+        """Bring a child into being and give it a message."""
+        ...
+
+    async def send(self, turn: "Turn", chat_id: object, text: object, message_id: object) -> Sent:
+        """Have a message accepted by another session."""
+        ...
+
+    async def ask(self, turn: "Turn", chat_id: object, payload: object, timeout_s: float | None) -> object:
+        """Ask the handler of another session."""
+        ...
+
+
 @attrs.define
 class Services:
     """The runtime as its sessions see it. ``spawn`` runs a task that lives at most as long as the runtime."""
@@ -120,9 +138,12 @@ class Services:
     checkpoints: Checkpoints
     deadlines: Deadlines
     expiries: Expiries
+    timers: Expiries
+    kin: Kin
     activations: trio.Semaphore
     spawn: Callable[..., None] = lambda *_: None
     store_changed: Callable[[str], None] = lambda _: None
     fall_due: Callable[[ChatId], None] = lambda _: None
+    family: FamilyPort | None = None
     stopping: bool = False
     fenced: bool = False

@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 import trio
 
 from actors.core.commands import Accept
-from actors.core.ids import DropReason
-from actors.core.lifecycle import SessionPhase
+from actors.core.ids import ChatId, DropReason
+from actors.core.lifecycle import UP, SessionPhase
 from actors.core.passivation import Reason
 from actors.core.stream import ProgressSignal
 from actors.core.supervision import GiveUp, judge
@@ -314,7 +314,10 @@ class Supervisor:
             _ = reply.set(None) if error is None else reply.fail(error)
 
     async def _erase(self, ref: Ref) -> ActorsError | None:
-        """Erase a session whose incarnation has ended; return why it could not be, if it could not."""
+        """Erase a session whose incarnation has ended, its children first; return why it could not be, if so."""
+        error = await self._erase_children(ref.chat_id)
+        if error is not None:
+            return error
         reply = Reply()
 
         def done(result: Result) -> None:
@@ -324,6 +327,48 @@ class Supervisor:
         result = await reply.wait()
         ref.erased = isinstance(result, Committed)
         return result.error if isinstance(result, Failed) else None
+
+    async def _erase_children(self, chat_id: ChatId) -> ActorsError | None:
+        """Erase the sessions that turns of a session spawned, a page at a time; return why one could not be.
+
+        Should the process end between, the parent is still there, and erasing it again goes on with what is left.
+        """
+        rows_max = self._services.limits.page_rows_max
+        try:
+            children = await self._services.journal.children(chat_id, rows_max)
+            while children and not self._services.fenced:
+                refs = [self._registry.get_or_insert(child) for child in children]
+                ends = [(child, self.end(child, Delete())) for child in refs]
+                for child, reply in ends:
+                    await self.ended(child, reply)
+                children = await self._services.journal.children(chat_id, rows_max)
+        except ActorsError as error:
+            return error
+        return None
+
+    def end(self, ref: Ref, signal: Stop | Delete) -> Reply:
+        """Have a session end; the reply is answered when it has. One that is fenced has ended already."""
+        reply = Reply()
+        if ref.phase is SessionPhase.FENCED:
+            reply.set(None)
+            return reply
+        ref.ending.append(reply)
+        ref.mailbox.post_control(type(signal), signal)
+        if ref.phase in UP:
+            self._registry.move(ref, "stop")
+        elif ref.phase is not SessionPhase.STOPPING:
+            self.finish(ref)
+        return reply
+
+    async def ended(self, ref: Ref, reply: Reply) -> None:
+        """Wait for the end of a session that was told to end; one that is held up by its handler is cancelled."""
+        limits = self._services.limits
+        with trio.move_on_after(limits.cancel_grace_s + limits.phase_s):
+            await reply.wait()
+            return
+        if ref.scope is not None:  # a handler that does not return is cancelled; the life of the session does the rest
+            ref.scope.cancel()
+        await reply.wait()
 
     def _close(self, ref: Ref, reason: DropReason) -> None:
         """Close the mailbox for a reason; everything in it is answered or becomes a dead letter."""

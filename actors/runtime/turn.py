@@ -14,9 +14,11 @@ import msgspec
 import trio
 from trio.lowlevel import checkpoint, checkpoint_if_cancelled
 
+from actors.core.commands import Parent
 from actors.core.draft import Draft, Segment, with_text
-from actors.core.envelope import clean_text
+from actors.core.envelope import Origin, clean_text
 from actors.core.events import EventBody, TextAppended
+from actors.core.ids import ChatId
 from actors.core.lifecycle import PartStatus, ToolStatus
 from actors.core.limits import Limits
 from actors.core.state import SessionState
@@ -25,6 +27,7 @@ from actors.errors import ConfigurationError, Reject, TurnOverError
 from actors.ports import Clock
 from actors.runtime.broadcast import Broadcast
 from actors.runtime.mailbox import Reply
+from actors.runtime.sent import Child, Sent
 
 _UNSET: Final = object()
 
@@ -62,6 +65,22 @@ class TurnPort(Protocol):
 
     def history(self, turn: "Turn") -> History:
         """Return what went before, and the turn's own messages."""
+        ...
+
+    def origin(self, turn: "Turn") -> Origin:
+        """Say what caused the turn."""
+        ...
+
+    async def spawn(self, turn: "Turn", text: object, name: str) -> Child:
+        """Bring a child into being and give it a message."""
+        ...
+
+    async def send(self, turn: "Turn", chat_id: object, text: object, message_id: object) -> Sent:
+        """Have a message accepted by another session."""
+        ...
+
+    async def ask_chat(self, turn: "Turn", chat_id: object, payload: object, timeout_s: float | None) -> object:
+        """Ask the handler of another session."""
         ...
 
 
@@ -122,12 +141,14 @@ class Turn:
         "_message_bytes_max",
         "_port",
         "_quantum_s",
+        "_standing",
         "_state",
         "_tool_calls_max",
         "_unsaved_bytes_max",
         "attempt",
         "cancel_reason",
         "chat_id",
+        "children",
         "closed",
         "draft",
         "due",
@@ -169,6 +190,9 @@ class Turn:
         self.text = running.queued.text
         self.sender = running.queued.sender
         self.saved_state = session.saved
+        self._standing = session.standing
+        self.children: list[ChatId] = []
+        """The children that this attempt has spawned; they end with it."""
         self.draft = Draft(self.number, self.attempt)
         self.scope = trio.CancelScope()
         self.grace: trio.CancelScope | None = None
@@ -188,6 +212,16 @@ class Turn:
     def history(self) -> History:
         """What a model reads: every message before, and this turn's own, the user's first."""
         return self._port.history(self)
+
+    @property
+    def parent(self) -> Parent | None:
+        """Which turn spawned this session, and what it calls it; None in a session of its own."""
+        return self._standing.parent
+
+    @property
+    def origin(self) -> Origin:
+        """What caused this turn: its sender, what it belongs to, and the sessions that may wait for it."""
+        return self._port.origin(self)
 
     @property
     def state(self) -> object:
@@ -291,6 +325,34 @@ class Turn:
         answer = await reply.wait()
         assert isinstance(answer, str), "prompts are answered with text"
         return answer
+
+    async def spawn(self, text: str, *, name: str = "") -> Child:
+        """Start a session of its own in a lane of this one, give it a message, and return it once that is on disk.
+
+        The same agent answers it: there ``turn.parent`` says who spawned it, and under which ``name`` (up to 128 of
+        ``[A-Za-z0-9_.:-]``). It ends with this turn, however that is: what is open in it then is cancelled. Raises
+        OverloadedError beyond the limits ``children_max`` and ``children_depth_max``, InvalidEnvelopeError,
+        UnavailableError, StoreError, and TurnOverError after the turn has ended.
+        """
+        self._check_open()
+        return await self._port.spawn(self, text, name)
+
+    async def send_chat(self, chat_id: object, text: str, *, message_id: object = None) -> Sent:
+        """Have a message accepted by another session, durably; it says that this turn caused it.
+
+        Raises as ``Runtime.send`` does, and TurnOverError after the turn has ended.
+        """
+        self._check_open()
+        return await self._port.send(self, chat_id, text, message_id)
+
+    async def ask_chat(self, chat_id: object, payload: object, *, timeout_s: float | None = None) -> object:
+        """Ask the handler of another session, and wait for its reply.
+
+        Raises DeadlockError with the path if that session may be waiting for this one; otherwise as ``Runtime.ask``
+        does, and TurnOverError after the turn has ended.
+        """
+        self._check_open()
+        return await self._port.ask_chat(self, chat_id, payload, timeout_s)
 
     def take_bodies(self) -> tuple[EventBody, ...]:
         """Hand over the events that wait to be written."""

@@ -15,6 +15,7 @@ from actors.runtime.mailbox import Letter, Reply, Request
 from actors.runtime.ref import Ref
 from actors.runtime.refusals import refused
 from actors.runtime.services import Services
+from actors.runtime.timers import Timers
 
 
 class Handler(Desk):
@@ -28,6 +29,7 @@ class Handler(Desk):
         self._ref = ref
         self._services = services
         self._session = Session(ref.chat_id, ref.incarnation, self)
+        self._timers = Timers(ref, services)
         self._aside: Letter | None = None
         ref.mailbox.bring_back()
 
@@ -132,6 +134,18 @@ class Handler(Desk):
     @override
     def bring_back(self) -> int:
         return self._ref.mailbox.bring_back()
+
+    @override
+    def start_timer(self, key: object, payload: object, every_s: object, after_s: object) -> None:
+        self._timers.start(key, payload, every_s, after_s)
+
+    @override
+    def stop_timer(self, key: object) -> bool:
+        return self._timers.stop(key)
+
+    def close(self) -> None:
+        """Stop the timers: the incarnation has ended."""
+        self._timers.close()
 
     def _take_back(self, letter: Letter | None) -> None:
         """Count a message as handled whose handler set it aside and then failed all the same: it is not run again."""

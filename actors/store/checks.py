@@ -242,10 +242,12 @@ def _projections(db: apsw.Connection) -> Iterator[str]:
 
 def _contradiction(db: apsw.Connection, chat_id: ChatId) -> str:
     """Fold the events of one session and say where its rows differ first; empty if they do not."""
-    row = db.execute("SELECT chat, seq, turns, state FROM session WHERE chat_id=?", (chat_id,)).fetchone()
+    row = db.execute(
+        "SELECT chat, parent IS NOT NULL, closed, seq, turns, state FROM session WHERE chat_id=?", (chat_id,)
+    ).fetchone()
     if row is None:
         return ""  # it was deleted a moment ago
-    chat, session = row[0], row[1:]
+    chat, family, session = row[0], row[1:3], row[3:]
     state, transcript, turns = SessionState(chat_id), Transcript(), dict[int, TurnRow]()
     try:
         for event in _events(db, chat, chat_id):
@@ -265,6 +267,8 @@ def _contradiction(db: apsw.Connection, chat_id: ChatId) -> str:
             return f"turn {turn} is not what its events come to"
     if _open_work(db, chat) != _open_work_of(state):
         return "what is open in the running turn is not what its events come to"
+    if family != (state.standing.parent is not None, state.standing.closed):
+        return "whether it has a parent, and whether that has ended, is not what its events come to"
     if _reminders(db, chat) != [(each.key, each.seq, each.tick, each.due_s) for each in state.standing.reminders]:
         return "a reminder is not what its events come to"
     stored = _stored_messages(db, chat, turns)

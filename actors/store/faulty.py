@@ -63,7 +63,7 @@ class Delays:
 
 
 Fault = Fails | LosesAnswer | Answers | Alters | Hangs | Delays
-Operation = Literal["open", "commit", "load", "find", "events", "messages", "sessions", "close"]
+Operation = Literal["open", "commit", "load", "find", "events", "messages", "sessions", "children", "close"]
 
 
 @attrs.define
@@ -137,6 +137,10 @@ class FaultyJournal(Journal):
     @override
     async def sessions(self, after: str, rows_max: int) -> tuple[ChatId, ...]:
         return await self._do("sessions", (), lambda: self.inner.sessions(after, rows_max))
+
+    @override
+    async def children(self, chat_id: ChatId, rows_max: int) -> tuple[ChatId, ...]:
+        return await self._do("children", [chat_id], lambda: self.inner.children(chat_id, rows_max))
 
     @override
     async def close(self) -> None:

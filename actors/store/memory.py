@@ -192,6 +192,16 @@ class MemoryJournal(Journal):
         return tuple(ChatId(chat_id) for chat_id in sorted(self._opened().chats) if chat_id > after)[:rows_max]
 
     @override
+    async def children(self, chat_id: ChatId, rows_max: int) -> tuple[ChatId, ...]:
+        await trio.lowlevel.checkpoint()
+        spawned = (
+            ChatId(child)
+            for child, chat in self._opened().chats.items()
+            if chat.state.standing.parent is not None and chat.state.standing.parent.chat_id == chat_id
+        )
+        return tuple(spawned)[:rows_max]
+
+    @override
     async def close(self) -> None:
         await trio.lowlevel.checkpoint()
         self._epoch = 0

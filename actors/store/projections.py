@@ -13,6 +13,7 @@ from actors.core.events import (
     EventBody,
     MessageAccepted,
     MessageAdded,
+    ParentEnded,
     PromptAnswered,
     PromptClosed,
     PromptOpened,
@@ -20,6 +21,7 @@ from actors.core.events import (
     ReminderFired,
     ReminderSet,
     ReminderSkipped,
+    SessionCreated,
     StateSaved,
     TextAppended,
     ToolCalled,
@@ -56,6 +58,10 @@ UPDATE_PROMPT = (  # a prompt of a later attempt may have the same number and ma
     "UPDATE prompt SET status=?1, ended_seq=?2"
     " WHERE chat=?3 AND turn=?4 AND prompt=?5 AND status='open' AND opened_seq<?2"
 )
+SET_PARENT = (  # 0 for one that is not there: it was deleted a moment ago
+    "UPDATE session SET parent=coalesce((SELECT chat FROM session WHERE chat_id=?), 0) WHERE chat=?"
+)
+CLOSE_CHILD = "UPDATE session SET closed=1 WHERE chat=?"
 PUT_REMINDER = "INSERT OR REPLACE INTO reminder (set_seq, tick, due_s, chat, key) VALUES (?,?,?,?,?)"
 UPDATE_REMINDER = "UPDATE reminder SET tick=?, due_s=? WHERE chat=? AND key=?"
 DELETE_REMINDER = "DELETE FROM reminder WHERE chat=? AND key=?"
@@ -72,6 +78,8 @@ ORDER = (
     UPDATE_CALL,
     INSERT_PROMPT,
     UPDATE_PROMPT,
+    SET_PARENT,
+    CLOSE_CHILD,
     PUT_REMINDER,
     UPDATE_REMINDER,
     DELETE_REMINDER,
@@ -183,6 +191,10 @@ class Rows:
                     ("complete", len(part.text), seq, part.kind, seq, chat, 0, 0, seq, number)
                     for number, part in enumerate(body.parts)
                 ]
+            case SessionCreated() if body.parent:
+                add[SET_PARENT].append((body.parent, chat))
+            case ParentEnded():
+                add[CLOSE_CHILD].append((chat,))
             case ReminderSet():
                 self._remind(chat, body.key, _ReminderRow(seq, 0, body.first_s))
             case ReminderDropped():

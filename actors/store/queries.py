@@ -10,7 +10,8 @@ from typing import Final, NoReturn
 import apsw
 
 from actors.core.codec import decode_body
-from actors.core.events import Event, EventBody, MessageAccepted, PromptOpened, ReminderSet
+from actors.core.commands import Parent
+from actors.core.events import Event, EventBody, MessageAccepted, PromptOpened, ReminderSet, SessionCreated
 from actors.core.ids import ChatId
 from actors.core.lifecycle import TurnStatus
 from actors.core.reminder import Reminder
@@ -43,12 +44,26 @@ def sessions(db: apsw.Connection, after: str, rows_max: int) -> tuple[ChatId, ..
     )
 
 
+def children(db: apsw.Connection, chat_id: ChatId, rows_max: int) -> tuple[ChatId, ...]:
+    """Read the ids of sessions that turns of a session spawned, in the order of their creation."""
+    return tuple(
+        _chat_ids(
+            db,
+            "SELECT chat_id FROM session WHERE parent=(SELECT chat FROM session WHERE chat_id=?) ORDER BY chat LIMIT ?",
+            chat_id,
+            rows_max,
+        )
+    )
+
+
 def load(db: apsw.Connection, chat_id: ChatId) -> SessionState | None:
     """Read what is open in a session."""
-    row = db.execute("SELECT chat, seq, turns, state FROM session WHERE chat_id=?", (chat_id,)).fetchone()
+    row = db.execute(
+        "SELECT chat, seq, turns, state, parent, closed FROM session WHERE chat_id=?", (chat_id,)
+    ).fetchone()
     if row is None:
         return None
-    chat, seq, turns, saved = row
+    chat, seq, turns, saved, parent, closed = row
     last = db.execute("SELECT max(seq) FROM event WHERE chat=?", (chat,)).get or 0
     if last != seq:
         _corrupt(chat_id, f"the session ends at {seq}, its journal at {last}")
@@ -74,7 +89,11 @@ def load(db: apsw.Connection, chat_id: ChatId) -> SessionState | None:
             queued.append(item)
         else:
             running = _running(db, chat, item, attempt, chat_id)
-    standing = Standing(reminders=_reminders(db, chat, chat_id))
+    standing = Standing(
+        reminders=_reminders(db, chat, chat_id),
+        parent=None if parent is None else _parent(db, chat, chat_id),
+        closed=bool(closed),
+    )
     return SessionState(chat_id, seq, turns, running, tuple(queued), saved, standing)
 
 
@@ -189,6 +208,14 @@ def _running(db: apsw.Connection, chat: int, queued: QueuedTurn, attempt: int, c
         tuple(_open_prompt(db, chat, seq, chat_id) for seq, status in asked if status == "open"),
         queued.prompts + len(asked),
     )
+
+
+def _parent(db: apsw.Connection, chat: int, chat_id: ChatId) -> Parent:
+    """Read which turn spawned a session."""
+    body = _body_at(db, chat, 1, chat_id)
+    if not isinstance(body, SessionCreated) or not body.parent:
+        _corrupt(chat_id, "the session has a parent that its first event does not name")
+    return Parent(ChatId(body.parent), body.parent_turn, body.depth, body.name)
 
 
 def _reminders(db: apsw.Connection, chat: int, chat_id: ChatId) -> tuple[Reminder, ...]:

@@ -121,6 +121,10 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     ALTER TABLE session ADD COLUMN overlap TEXT NOT NULL DEFAULT '';
     ALTER TABLE session ADD COLUMN paused INTEGER NOT NULL DEFAULT 0;
 
+    ALTER TABLE session ADD COLUMN parent INTEGER;
+    ALTER TABLE session ADD COLUMN closed INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX session_by_parent ON session (parent) WHERE parent IS NOT NULL;
+
     CREATE TABLE reminder (
         chat INTEGER NOT NULL REFERENCES session ON DELETE CASCADE,
         key TEXT NOT NULL,

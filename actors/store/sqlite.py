@@ -113,6 +113,10 @@ class SQLiteJournal(Journal):
         return await self._read(lambda db: queries.sessions(db, after, rows_max))
 
     @override
+    async def children(self, chat_id: ChatId, rows_max: int) -> tuple[ChatId, ...]:
+        return await self._read(lambda db: queries.children(db, chat_id, rows_max))
+
+    @override
     async def close(self) -> None:
         await self._offload.run(self._close)
 

@@ -123,6 +123,7 @@ def test_every_kind_has_a_tag_of_its_own() -> None:
         "reminder.dropped",
         "reminder.fired",
         "reminder.skipped",
+        "parent.ended",
         "turn.ended",
     ]
 

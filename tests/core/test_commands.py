@@ -10,7 +10,18 @@ from actors.core.commands import SEALED_CONTENT, Accept, Command, Create, Emit, 
 from actors.core.lifecycle import ToolStatus, TurnStatus
 
 KINDS: tuple[type[Command], ...] = get_args(Command)
-FROM_OUTSIDE = {"Create", "Accept", "Begin", "Answer", "Cancel", "Recover", "SetReminder", "DropReminder", "Remind"}
+FROM_OUTSIDE = {
+    "Create",
+    "Accept",
+    "Begin",
+    "Answer",
+    "Cancel",
+    "Recover",
+    "SetReminder",
+    "DropReminder",
+    "Remind",
+    "CloseChild",
+}
 """What others ask, so it speaks for no attempt."""
 
 

@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 from typing_extensions import override
 
 from actors.core.ids import (
+    CHAT_ID_CHARACTERS_MAX,
     ChatId,
     DropReason,
     Source,
+    child_chat_id,
     parse_chat_id,
     parse_message_id,
     side_channel_of,
@@ -272,8 +274,38 @@ def test_the_reasons_of_a_drop_are_a_closed_set_of_words() -> None:
         "busy",
         "queue_full",
         "reminders_full",
+        "children_full",
+        "parent_ended",
         "not_running",
         "coalesced",
         "dropped",
         "stash_full",
     ]
+
+
+@pytest.mark.rule("promise_path_40")
+@pytest.mark.parametrize(
+    ("parent", "child"),
+    [
+        ("live:42", "live:child:3.1.2:42"),
+        ("draft:42", "draft:child:3.1.2:42"),
+        ("live:child:1.1.1:42", "live:child:3.1.2:child:1.1.1:42"),
+        ("live:side-channel:42", "live:child:3.1.2:side-channel:42"),
+    ],
+)
+def test_a_child_has_a_lane_of_its_parent(parent: str, child: str) -> None:
+    """Its id says which attempt of which turn of which session spawned it, as what number."""
+    assert child_chat_id(ChatId(parent), 3, 1, 2) == child
+    assert parse_chat_id(child) == child
+
+
+def test_the_id_of_a_child_is_legal_however_long_that_of_its_parent_is() -> None:
+    """Where it would not fit, a digest stands for the parent: two parents are never taken for one another."""
+    longest = "live:" + "x" * (CHAT_ID_CHARACTERS_MAX - len("live:"))
+    ids = {child_chat_id(ChatId(parent), 7, 1, 1) for parent in (longest, longest[:-1] + "y")}
+    assert len(ids) == 2
+    for child in ids:
+        assert parse_chat_id(child) == child
+        for number in range(1, 1000, 100):
+            parsed = parse_chat_id(child_chat_id(child, 10**9, 10**9, number))
+            assert not isinstance(parsed, DropReason)

@@ -11,6 +11,7 @@ from actors.core.commands import (
     Ask,
     Begin,
     Cancel,
+    CloseChild,
     Command,
     Create,
     DropReminder,
@@ -28,6 +29,7 @@ from actors.core.events import (
     EventBody,
     MessageAccepted,
     MessageAdded,
+    ParentEnded,
     PromptAnswered,
     PromptClosed,
     PromptOpened,
@@ -104,6 +106,7 @@ COMMANDS: dict[str, Command] = {
     "set a reminder": SetReminder("tea", "Drink.", NOW_S, 60.0, "one"),
     "drop a reminder": DropReminder("tea"),
     "remind": Remind(16),
+    "close a child": CloseChild(),
 }
 
 
@@ -256,6 +259,7 @@ DECIDED: dict[str, tuple[str, ...]] = {
     ),
     "drop a reminder": (LATE,) * 7,
     "remind": ("= idle", "= queued", "= running", "= running", "= running", "= waiting", "= waiting"),
+    "close a child": ("= idle", "= queued", "= running", "= running", "= running", "= waiting", "= waiting"),
 }
 """What each command comes to, in the order of ``STATES``: events, !effects, = the status after them."""
 
@@ -287,6 +291,7 @@ EVOLVED: tuple[tuple[EventBody, str], ...] = (
     (PromptAnswered(1, 0, "yes"), "idle queued running running running waiting running"),
     (PromptClosed(1, 0), "idle queued running running running waiting running"),
     (StateSaved(1, "{}"), "idle queued running running running waiting waiting"),
+    (ParentEnded(), "idle queued running running running waiting waiting"),
     (ReminderSet("tea", "Drink.", NOW_S), "idle queued running running running waiting waiting"),
     (ReminderDropped("tea"), "idle queued running running running waiting waiting"),
     (ReminderFired("tea", 0, NOW_S), "idle queued running running running waiting waiting"),

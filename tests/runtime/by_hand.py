@@ -1,5 +1,6 @@
 """The parts of a runtime, put together by hand: what a session stands on, without a session, a store or a task."""
 
+import math
 from collections.abc import Awaitable, Callable
 from io import BytesIO
 
@@ -16,6 +17,7 @@ from actors.runtime.attempt import Outlet
 from actors.runtime.committer import Committer
 from actors.runtime.expiry import Expiries
 from actors.runtime.facade import Runtime
+from actors.runtime.kin import Kin
 from actors.runtime.mailbox import Budget
 from actors.runtime.phases import Phases
 from actors.runtime.recorder import Recorder
@@ -73,7 +75,9 @@ def bench(
         accounts=Accounts(bounds.dead_letters_max, recorder, clock),
         checkpoints=Checkpoints(bounds.checkpoint_s, clock),
         deadlines=Deadlines(bounds.turn_s, clock),
-        expiries=Expiries(clock, look_s=bounds.expiry_look_s, batch_max=bounds.expiry_batch_max),
+        kin=Kin(),
+        expiries=Expiries(clock.wall_s, look_s=bounds.expiry_look_s, batch_max=bounds.expiry_batch_max),
+        timers=Expiries(clock.now_s, look_s=math.inf, batch_max=bounds.expiry_batch_max),
         activations=trio.Semaphore(1),
         spawn=lambda *_: None,
     )

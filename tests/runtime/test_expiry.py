@@ -18,7 +18,7 @@ class Watched:
     def __init__(self, nursery: trio.Nursery, *, batch_max: int = 10) -> None:
         """Start the service; it looks at the clock every 10 s."""
         self.clock = VirtualClock(1, wall_s=START_S - trio.current_time())
-        self.expiries = Expiries(self.clock, look_s=10.0, batch_max=batch_max)
+        self.expiries = Expiries(self.clock.wall_s, look_s=10.0, batch_max=batch_max)
         self.called: list[tuple[object, float]] = []
         nursery.start_soon(self.expiries.run)
 

@@ -10,10 +10,12 @@ KINDS: dict[type[RefusedError], set[str]] = {
     InvalidEnvelopeError: {"missing_id", "wrong_type", "malformed_id", "duplicate", "invalid_payload"},
     UnknownChatError: {"unknown_chat", "deleted_chat"},
     OverloadedError: {
-        "mailbox_full", "memory_full", "busy", "queue_full", "reminders_full", "coalesced", "dropped", "stash_full",
+        "mailbox_full", "memory_full", "busy", "queue_full", "reminders_full", "children_full", "coalesced", "dropped",
+        "stash_full",
     },
     UnavailableError: {
-        "stale_incarnation", "expired", "stopping", "quarantined", "fenced", "not_started", "not_running",
+        "stale_incarnation", "expired", "stopping", "quarantined", "fenced", "not_started", "parent_ended",
+        "not_running",
     },
 }  # fmt: skip
 """Whose fault each reason is: a caller decides by it whether to try again."""

@@ -22,10 +22,6 @@ from actors.core.events import (
     EventBody,
     MessageAccepted,
     MessageAdded,
-    ReminderDropped,
-    ReminderFired,
-    ReminderSet,
-    ReminderSkipped,
     SeedPart,
     SessionCreated,
     StateSaved,
@@ -34,9 +30,8 @@ from actors.core.events import (
 )
 from actors.core.ids import ChatId
 from actors.core.lifecycle import TurnStatus
-from actors.core.state import SessionState, fold
 from actors.errors import StoreCorruptError, StoreFencedError, StoreInUseError, StoreUnavailableError
-from actors.ports import Append, Appointment, Committed, Conflict, Entry, Erase, Found, Journal, Opened, Page
+from actors.ports import Append, Committed, Conflict, Entry, Erase, Found, Journal, Opened, Page
 from tests.store.histories import (
     CHAT,
     OTHER,
@@ -58,7 +53,7 @@ from tests.store.places import ROWS, Place, fill, numbers, opened
 UNKNOWN = ChatId("live:unknown")
 
 
-class _Contract:
+class Contract:
     """What all parts of the contract need."""
 
     def place_in(self, folder: Path) -> Place:
@@ -77,7 +72,7 @@ class _Contract:
             yield journal
 
 
-class _Ownership(_Contract):
+class _Ownership(Contract):
     """Opening, closing and being taken over."""
 
     async def test_a_new_store_is_empty_and_in_its_first_life(self, place: Place) -> None:
@@ -107,50 +102,6 @@ class _Ownership(_Contract):
             )
         async with opened(place) as (_, said):
             assert said == Opened(2, frozenset({queued, ended, running}), frozenset({gone}), (queued, running))
-
-    async def test_opening_tells_in_which_sessions_something_falls_due(self, place: Place) -> None:
-        """A runtime wakes a session at its first moment, without having read it before."""
-        two, none = ChatId("live:two"), ChatId("live:none")
-        tea, pills = ReminderSet("tea", "Drink.", 50.0, 60.0), ReminderSet("pills", "Take.", 45.5)
-        async with opened(place) as (journal, _):
-            await fill(
-                journal,
-                append(two, 0, SessionCreated(), tea, pills),
-                append(none, 0, SessionCreated(), tea, ReminderDropped("tea")),
-                append(OTHER, 0, SessionCreated(), tea, ReminderFired("tea", 0, 50.0, 110.0)),
-            )
-        async with opened(place) as (journal, said):
-            assert said.appointments == (Appointment(two, 45.5), Appointment(OTHER, 110.0))
-            await fill(
-                journal,
-                append(two, 3, ReminderFired("pills", 0, 45.5), epoch=2),
-                append(two, 4, ReminderSkipped("tea", 1, 2, 170.0), epoch=2),
-                Erase(OTHER, 9.0),
-            )
-        async with opened(place) as (_, said):
-            assert said.appointments == (Appointment(two, 170.0),)
-
-    async def test_reminders_are_read_as_they_stand(self, journal: Journal) -> None:
-        """Set, fired, skipped, dropped and set again, in one group and in several."""
-        bodies: list[EventBody] = [
-            SessionCreated(),
-            ReminderSet("tea", "Drink.", 50.0, 60.0, "all"),
-            ReminderSet("pills", "Take.", 45.5),
-            ReminderFired("tea", 0, 50.0, 110.0),
-            ReminderDropped("pills"),
-            ReminderSet("pills", "Take two.", 46.5, None, "skip"),
-            ReminderSkipped("tea", 3, 3, 290.0),
-            ReminderSet("tea", "Drink.", 50.0, 30.0),
-            ReminderFired("pills", 0, 46.5),
-        ]
-        whole, parted = ChatId("live:whole"), ChatId("live:parted")
-        await fill(journal, append(whole, 0, *bodies))
-        for seq, body in enumerate(bodies):
-            await fill(journal, append(parted, seq, body))
-            if seq == len(bodies) // 2:
-                assert await journal.load(parted) == fold(SessionState(parted), tuple(bodies[: seq + 1]))
-        for chat_id in (whole, parted):
-            assert await journal.load(chat_id) == fold(SessionState(chat_id), tuple(bodies))
 
     @pytest.mark.rule("promise_storage_9")
     async def test_a_second_opening_is_refused_while_the_first_lives(self, journal: Journal, place: Place) -> None:
@@ -225,7 +176,7 @@ class _Ownership(_Contract):
                     await use()
 
 
-class _Writing(_Contract):
+class _Writing(Contract):
     """What becomes of a group of entries."""
 
     async def test_what_is_written_is_there_for_the_next_life(self, place: Place) -> None:
@@ -335,7 +286,7 @@ class _Writing(_Contract):
         assert await journal.find(CHAT, "key-1") == Found(1, 2, "completed", "", "")
 
 
-class _Reading(_Contract):
+class _Reading(Contract):
     """What is read is what the events say."""
 
     @pytest.mark.rule("promise_storage_3")

@@ -6,10 +6,19 @@ from typing_extensions import override
 
 from tests.store.journal_contract import JournalContract
 from tests.store.places import MemoryPlace, Place
+from tests.store.standing_contract import StandingContract
 
 
 class TestMemoryJournal(JournalContract):
     """All of the contract."""
+
+    @override
+    def place_in(self, folder: Path) -> Place:
+        return MemoryPlace()
+
+
+class TestMemoryStanding(StandingContract):
+    """And of what stands in a session."""
 
     @override
     def place_in(self, folder: Path) -> Place:

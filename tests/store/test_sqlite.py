@@ -24,6 +24,7 @@ from tests.store.faulty_disk import FaultyDisk
 from tests.store.histories import CHAT, OTHER, Story, append, created, entries_of, events_of, keys_of, text
 from tests.store.journal_contract import JournalContract, accepted, completed
 from tests.store.places import ROWS, FilePlace, MemoryPlace, Place, fill, numbers, opened
+from tests.store.standing_contract import StandingContract
 
 T = TypeVar("T")
 Read = Callable[[Journal], Awaitable[object]]
@@ -31,6 +32,14 @@ Read = Callable[[Journal], Awaitable[object]]
 
 class TestSQLiteJournal(JournalContract):
     """All of the contract."""
+
+    @override
+    def place_in(self, folder: Path) -> Place:
+        return FilePlace(folder)
+
+
+class TestSQLiteStanding(StandingContract):
+    """And of what stands in a session."""
 
     @override
     def place_in(self, folder: Path) -> Place:
@@ -270,6 +279,7 @@ async def test_no_read_of_a_session_goes_through_a_whole_table(
             connection.set_exec_trace(trace)
         await journal.load(CHAT)
         await journal.find(CHAT, "key-1")
+        await journal.children(CHAT, ROWS)
         await journal.events(CHAT, 0, ROWS)
         await journal.messages(OTHER, None, ROWS)
         await fill(journal, append(CHAT, 5, accepted(3)))
