@@ -32,7 +32,7 @@ PATIENCE_S: Final = 60.0
 COPIES: Final = 3
 """How often a duplicate sender sends each message at once."""
 FLOOD_BURST: Final = 200
-FLOOD_EVERY_S: Final = 0.02
+FLOOD_EVERY_S: Final = 0.04
 ASK_EVERY: Final = 5
 REFUSED_PAUSE_S: Final = 0.25
 INVALID_EVERY_S: Final = 0.02

@@ -8,7 +8,7 @@ what is on the store is judged by ``check_history``.
 
 import copy
 from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Final
 
 import attrs
@@ -50,7 +50,13 @@ class Crashes:
 
 @attrs.frozen
 class Kills:
-    """Fault: the process ends. What the store holds at that moment is opened by another life, with another agent."""
+    """Fault: the process ends. What the store holds at that moment is opened by another life, with another agent.
+
+    The tasks of the old life are cancelled, so they may still do what they do before their next checkpoint, which a
+    real kill would not let them; ``world`` is called at the moment of the kill, for what a test keeps outside.
+    """
+
+    world: Callable[[], object] = attrs.field(default=lambda: None, repr=False)
 
 
 @attrs.frozen
@@ -103,6 +109,10 @@ async def sweep(
     raise AssertionError(message)
 
 
+class _KilledError(Exception):
+    """Ends a life that was killed; never leaves this module."""
+
+
 class _At(trio.abc.Instrument):
     """Does something once, when so many steps have been made; whatever it is happens between two steps."""
 
@@ -128,13 +138,16 @@ async def _run(scenario: Scenario, fault: Disturbance, step: int, seed: int) -> 
     store = MemoryStore()
     journal = MemoryJournal(store)
     left: list[MemoryStore] = []
-    async with checked_runtime(
-        scenario.agent(), store=journal, limits=scenario.limits, clock=VirtualClock(seed), open_turns=True
-    ) as runtime:
-        if scenario.before is not None:
-            await scenario.before(runtime)
-        disturbed = await _disturb(scenario, fault, step, runtime, lambda: left.append(_copy(store)))
-        if not left:
+    disturbed = True
+    with suppress(_KilledError):
+        async with checked_runtime(
+            scenario.agent(), store=journal, limits=scenario.limits, clock=VirtualClock(seed), open_turns=True
+        ) as runtime:
+            if scenario.before is not None:
+                await scenario.before(runtime)
+            disturbed = await _disturb(scenario, fault, step, runtime, lambda: left.append(_copy(store)))
+            if left:
+                raise _KilledError
             await _conclude(scenario, runtime, journal)
     if left:
         journal = MemoryJournal(left[0])
@@ -156,8 +169,9 @@ async def _disturb(
                 scope.cancel()
             case Crashes(chat_id=chat_id):
                 crash_now(runtime, chat_id)
-            case Kills():
+            case Kills(world=world):
                 keep()
+                world()
                 scope.cancel()
             case Meets():
                 now.set()

@@ -168,6 +168,7 @@ def scenario(act: Act, expected: bytes) -> Scenario:
 @pytest.mark.rule(
     "V4", "D5", "D7", "D8", "L5", "M5", "S9", "X3", "promise_3", "promise_path_36", "pitfall_24", "pack_5"
 )
+@pytest.mark.slow
 @pytest.mark.parametrize("second", ACTS)
 @pytest.mark.parametrize("first", ACTS)
 async def test_whatever_is_begun_at_any_step_of_something_else_both_come_to_an_end(
