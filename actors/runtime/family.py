@@ -52,7 +52,7 @@ class Family(FamilyPort):
         check_going_on(services, turn.chat_id)
         child = self._free_id(turn)
         origin = caused_by(turn)
-        turn.children.append(child)
+        turn.children = (*turn.children, child)
         services.kin.adopt(child, origin)
         await self._directory.create(child, (), Parent(turn.chat_id, turn.number, depth, name))
         if turn.closed:  # an agent that is shielded was given up meanwhile

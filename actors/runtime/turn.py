@@ -191,7 +191,7 @@ class Turn:
         self.sender = running.queued.sender
         self.saved_state = session.saved
         self._standing = session.standing
-        self.children: list[ChatId] = []
+        self.children: tuple[ChatId, ...] = ()
         """The children that this attempt has spawned; they end with it."""
         self.draft = Draft(self.number, self.attempt)
         self.scope = trio.CancelScope()

@@ -397,7 +397,7 @@ async def test_a_child_that_cannot_be_is_refused_before_it_comes_into_being(
     async def parent(turn: Turn) -> None:
         with pytest.raises(InvalidEnvelopeError):
             await turn.spawn(text, name=name)  # type: ignore[arg-type]  # as a host may give it
-        assert turn.children == []
+        assert turn.children == ()
 
     async with checked_runtime(Troupe(parent).agent) as runtime:
         await runtime.create(CHAT)

@@ -13,11 +13,13 @@ from actors.core.commands import (
     Ask,
     Begin,
     Cancel,
+    CloseChild,
     Command,
     Create,
     DropReminder,
     Emit,
     Finish,
+    Parent,
     Recover,
     Remind,
     Seed,
@@ -123,7 +125,7 @@ class Story:
 
     def tell(self, steps: int) -> list[Bodies]:
         """Play some steps and return their history, one entry for each step that came to something."""
-        told = [self._decided(Create(self._seeds()))]
+        told = [self._decided(Create(self._seeds(), self._parent()))]
         for _ in range(steps):
             bodies: Bodies = ()
             for _ in range(self._chance.choice((1, 1, 1, 2, 3))):
@@ -144,10 +146,16 @@ class Story:
             for number in range(self._chance.choice((0, 0, 1, 4)))
         )
 
+    def _parent(self) -> Parent | None:
+        """Choose whether the session is a child, of one that may not be there any more."""
+        return self._chance.choice((None, None, Parent(OTHER, 3, 1, "scout")))
+
     def _step(self) -> Bodies:
         """Let one thing happen."""
         self._now_s += 1.0
         choice = self._chance.random()
+        if choice < 0.01:
+            return self._decided(CloseChild())
         if choice < 0.25:
             return self._decided(self._accept())
         if choice < 0.35:
