@@ -9,7 +9,7 @@ from actors.core.commands import Parent
 from actors.core.envelope import Envelope, Origin, check_text
 from actors.core.ids import ChatId, DropReason, child_chat_id, parse_message_id
 from actors.core.lifecycle import SessionPhase
-from actors.errors import RefusedError, TurnOverError
+from actors.errors import RefusedError
 from actors.runtime.agent import Session
 from actors.runtime.control import ParentEnded
 from actors.runtime.directory import Directory, check_going_on
@@ -55,9 +55,6 @@ class Family(FamilyPort):
         turn.children = (*turn.children, child)
         services.kin.adopt(child, origin)
         await self._directory.create(child, (), Parent(turn.chat_id, turn.number, depth, name))
-        if turn.closed:  # an agent that is shielded was given up meanwhile
-            message = f"turn {turn.number} has ended"
-            raise TurnOverError(message, chat_id=turn.chat_id, hint="return from the agent when it is cancelled")
         services.accounts.counts.spawned += 1
         _, accepted = await self._router.accept(child, text, sender=turn.chat_id, origin=origin)
         services.recorder.record("info", "child.spawned", chat_id=child, parent=turn.chat_id, turn=turn.number)

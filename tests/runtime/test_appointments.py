@@ -173,6 +173,7 @@ async def test_reminders_go_with_their_session(autojump_clock: MockClock) -> Non
             await runtime.create(chat_id)
             await runtime.remind(chat_id, "tea", "Drink.", every_s=30.0)
         await runtime.delete("live:gone")
+        assert runtime.statistics().reminders == 1
         await trio.sleep(35.0)
     async with checked(script, store=MemoryJournal(store), clock=time) as runtime:
         await trio.sleep(30.0)
