@@ -37,6 +37,8 @@ async def store(tmp_path: Path) -> Path:
             await runtime.create(chat_id, history=[("system", "be brief"), ("assistant", "hello")])
             for text in ("one", "two"):
                 await (await runtime.send(chat_id, text, message_id=text)).result()
+                if text == "one":
+                    await runtime.remind(chat_id, "tea", "Drink.", at_s=4e9, every_s=60.0)
     return path
 
 
@@ -78,6 +80,11 @@ async def test_a_sound_store_has_no_faults(store: Path) -> None:
         ("DELETE FROM message WHERE chat=1 AND message_id='2/1/1'", "message 2/1/1 is not what"),
         ("UPDATE part SET characters=1 WHERE chat=1 AND turn=1 AND position=0 AND part=1", "message 1/1/0 is not what"),
         ("DELETE FROM part WHERE chat=1 AND turn=0", "message seed/0 is not what"),
+        ("UPDATE reminder SET due_s=1.0 WHERE chat=1", "a reminder is not what"),
+        ("UPDATE reminder SET tick=7 WHERE chat=1", "a reminder is not what"),
+        ("DELETE FROM reminder WHERE chat=1", "a reminder is not what"),
+        ("UPDATE session SET parent=2 WHERE chat=1", "whether it has a parent"),
+        ("UPDATE session SET closed=1 WHERE chat=1", "whether it has a parent"),
         ("UPDATE event SET body='{}' WHERE chat=1 AND seq=5", "no fold of its events goes beyond 4"),
         (
             "UPDATE event SET body=replace(body, '\"turn\":1', '\"turn\":8') WHERE chat=1 AND seq=5",
