@@ -41,6 +41,10 @@ async def census(runtime: Runtime) -> dict[str, int]:
         "turns": sum(ref.turn is not None for ref in refs),
         "deadlines": len(services.deadlines),
         "checkpoints": len(services.checkpoints._due),  # noqa: SLF001 - as above
+        "kin": len(services.kin),
+        "expiries": len(services.expiries),
+        "timers": len(services.timers),
+        "origins": sum(len(ref.origins) for ref in refs),
         "pending writes": int(not services.committer.idle),
         "creating": len(runtime._directory._creating),  # noqa: SLF001 - as above
     }

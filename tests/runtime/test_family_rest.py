@@ -1,14 +1,16 @@
-"""Children, reminders and timers of sessions that are put away while nothing happens in them."""
+"""Children, reminders and timers of sessions that are put away, quarantined or shut down meanwhile."""
 
+import pytest
 import trio
 from trio.testing import MockClock
 
 from actors.core.events import TurnEnded
 from actors.core.ids import ChatId
 from actors.core.limits import Limits
+from actors.errors import UnavailableError
 from actors.runtime.agent import Session, agent
 from actors.runtime.turn import Turn
-from actors.store.memory import MemoryJournal
+from actors.store.memory import MemoryJournal, MemoryStore
 from actors.testing import ScriptedAgent, VirtualClock, checked_runtime
 
 CHAT = ChatId("live:42")
@@ -75,3 +77,58 @@ async def test_r1_a_timer_ends_when_its_session_is_put_away(autojump_clock: Mock
         await trio.sleep(100.0)
         assert runtime.inspect(CHAT).phase == "absent"
         assert (ticks, runtime.statistics().timers) == ([], 0)
+
+
+async def test_a_child_that_is_quarantined_when_its_parent_ends_is_closed_when_it_comes_out(
+    autojump_clock: MockClock,
+) -> None:
+    """What waits in it then is cancelled before anything of it begins."""
+    runs: list[str] = []
+
+    async def answer(turn: Turn) -> None:
+        runs.append(turn.text)
+        if turn.parent is None:
+            child = await turn.spawn("crash")
+            await turn.send_chat(child.chat_id, "behind")
+            await trio.sleep(5.0)
+        elif turn.text == "crash":
+            await trio.sleep(1.0)
+            raise ValueError
+
+    journal = MemoryJournal()
+    limits = Limits(restarts_max=0, quarantine_s=3600.0)
+    async with checked_runtime(answer, store=journal, limits=limits) as runtime:
+        await runtime.create(CHAT)
+        assert (await (await runtime.send(CHAT, "go")).result()).ok
+        assert runtime.inspect(CHILD).phase == "quarantined"
+        assert runtime.inspect(CHILD).queued_turns == 1
+        runtime.release(CHILD)
+        await trio.sleep(1.0)
+        assert runs == ["go", "crash"]
+        events = await journal.events(CHILD, 0, 100)
+        ends = [(event.body.turn, event.body.reason) for event in events if isinstance(event.body, TurnEnded)]
+        assert ends == [(1, "crashed"), (2, "parent_ended")]
+        assert type(events[-1].body).__name__ == "ParentEnded"
+
+
+async def test_a_shutdown_leaves_children_that_take_nothing_in_the_next_life(autojump_clock: MockClock) -> None:
+    """Parent and child are interrupted alike; a child has no parent that runs after that."""
+
+    async def answer(turn: Turn) -> None:
+        if turn.parent is None:
+            await turn.spawn("hang")
+        await trio.sleep_forever()
+
+    store = MemoryStore()
+    async with checked_runtime(answer, store=MemoryJournal(store), open_turns=True) as runtime:
+        await runtime.create(CHAT)
+        await runtime.send(CHAT, "go")
+        await trio.sleep(1.0)
+        assert runtime.statistics().children == 1
+    later = MemoryJournal(store)
+    async with checked_runtime(answer, store=later) as runtime:
+        for chat_id in (CHAT, CHILD):
+            events = await later.events(chat_id, 0, 100)
+            assert [str(event.body.status) for event in events if isinstance(event.body, TurnEnded)] == ["interrupted"]
+        with pytest.raises(UnavailableError, match="parent_ended"):
+            await runtime.send(CHILD, "too late")
