@@ -4,6 +4,7 @@
     ├── RefusedError              an envelope was not delivered; carries the reason
     │   ├── InvalidEnvelopeError  the id or the payload cannot be right
     │   ├── UnknownChatError      no session has this id, or it was deleted
+    │   ├── ConflictError         an id belongs to another session
     │   ├── OverloadedError       a bound was reached; try again later
     │   └── UnavailableError      stopping, quarantined, fenced
     ├── AskError                  an ask ended without a reply; carries the outcome class
@@ -66,6 +67,10 @@ class InvalidEnvelopeError(RefusedError):
 
 class UnknownChatError(RefusedError):
     """The caller's fault: no session has this id, or it was deleted. Create it first."""
+
+
+class ConflictError(RefusedError):
+    """Nobody's fault, or a race: the id that a session was to have belongs to another, or did. Nothing was changed."""
 
 
 class OverloadedError(RefusedError):

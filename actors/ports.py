@@ -31,13 +31,27 @@ class Append:
 
 @attrs.frozen
 class Erase:
-    """Remove everything of one session and leave a tombstone."""
+    """Remove everything of one session and leave a tombstone, for its id and for every id that led to it."""
 
     chat_id: ChatId
     at_s: float
 
 
-Entry = Append | Erase
+@attrs.frozen
+class Rename:
+    """Give one session another id, together with the events that say so; the old id leads to it from then on.
+
+    Nothing of the session moves or is copied: only its id changes. It follows ``expected_seq`` as an ``Append`` does,
+    and conflicts too if the new id is that of a session, leads to one, or was erased. The events have the new id.
+    """
+
+    chat_id: ChatId
+    new_chat_id: ChatId
+    expected_seq: int
+    events: tuple[Event, ...]
+
+
+Entry = Append | Erase | Rename
 
 
 @attrs.frozen
@@ -47,7 +61,10 @@ class Committed:
 
 @attrs.frozen
 class Conflict:
-    """The entry was not written: the session's last event is ``seq``, not the one that was expected."""
+    """The entry was not written: the session's last event is ``seq``, not the one that was expected.
+
+    If it is the one that was expected, the entry is a ``Rename`` and its new id is taken.
+    """
 
     seq: int
 
@@ -64,11 +81,19 @@ class Appointment:
 
 
 @attrs.frozen
+class Alias:
+    """An id that a session had before, and the one it has now."""
+
+    chat_id: ChatId
+    leads_to: ChatId
+
+
+@attrs.frozen
 class Opened:
     """What a journal says when it is opened.
 
     ``epoch`` is this life; ``unfinished`` are the sessions that have a turn which has not ended, ``appointments`` those
-    in which a reminder stands.
+    in which a reminder stands; ``aliases`` are ids that lead to one of ``chat_ids``, in their order.
     """
 
     epoch: int
@@ -76,6 +101,7 @@ class Opened:
     tombstones: frozenset[ChatId]
     unfinished: tuple[ChatId, ...]
     appointments: tuple[Appointment, ...] = ()
+    aliases: tuple[Alias, ...] = ()
 
 
 @attrs.frozen
@@ -99,6 +125,8 @@ class Page:
 
 class Journal(Protocol):
     """The ordered events of every chat, and what is projected from them.
+
+    What reads one session takes an id that it had before as well as the one it has now, and answers with the latter.
 
     All methods but ``close`` raise StoreUnavailableError when the disk does not do its part and StoreCorruptError when
     rows contradict each other.

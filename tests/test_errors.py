@@ -12,6 +12,7 @@ from actors.errors import (
     ActorsError,
     AskError,
     AskTimeoutError,
+    ConflictError,
     CursorAheadError,
     DeadlockError,
     HandlerError,
@@ -29,7 +30,7 @@ from actors.errors import (
 )
 
 BRANCH = re.compile(r"^ {4}(?P<bars>[│ ]*)(?:[├└]── )?(?P<name>\w+Error)(?P<says> .*)?$")
-REFUSALS = (InvalidEnvelopeError, UnknownChatError, OverloadedError, UnavailableError)
+REFUSALS = (InvalidEnvelopeError, UnknownChatError, ConflictError, OverloadedError, UnavailableError)
 ASKS = (AskTimeoutError, HandlerError, DeadlockError)
 
 SHOWN: tuple[tuple[object, str], ...] = (

@@ -11,7 +11,21 @@ import pytest
 import actors
 from actors import ports
 from actors.core.ids import ChatId
-from actors.ports import Append, Appointment, Clock, Committed, Conflict, Erase, Found, Journal, Offload, Opened, Page
+from actors.ports import (
+    Alias,
+    Append,
+    Appointment,
+    Clock,
+    Committed,
+    Conflict,
+    Erase,
+    Found,
+    Journal,
+    Offload,
+    Opened,
+    Page,
+    Rename,
+)
 from actors.runtime.agent import Desk
 from actors.runtime.attempt import Outlet
 from actors.runtime.clock import SystemClock, Threads
@@ -47,6 +61,8 @@ ASKED: dict[type, set[str]] = {
 VALUES = [
     Append(ChatId("live:a"), 0, ()),
     Erase(ChatId("live:a"), 0.0),
+    Rename(ChatId("draft:a"), ChatId("live:a"), 1, ()),
+    Alias(ChatId("draft:a"), ChatId("live:a")),
     Committed(),
     Conflict(3),
     Appointment(ChatId("live:a"), 1.0),

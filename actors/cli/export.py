@@ -13,10 +13,10 @@ from actors.core.ids import ChatId, DropReason, parse_chat_id
 from actors.core.lifecycle import ToolStatus
 from actors.core.transcript import Message, Part, Transcript
 from actors.errors import UnknownChatError
-from actors.ports import Journal
+from actors.ports import Alias, Journal
 from actors.recordings.canonical import Digest, Kind, canonical_tool_call
 from actors.runtime.clock import Threads
-from actors.store.checks import list_sessions
+from actors.store.checks import list_aliases, list_sessions
 from actors.store.sqlite import SQLiteJournal
 
 PAGE_ROWS: Final = 1000
@@ -39,7 +39,8 @@ async def export(store: Path, chat_ids: Sequence[str], *, canonical: bool) -> in
     Raises UnknownChatError before anything is written if an id is not there, StoreError if the store cannot be read.
     """
     known = [session.chat_id for session in await trio.to_thread.run_sync(list_sessions, store)]
-    wanted = [chosen(chat_id, known) for chat_id in sorted(set(chat_ids))] if chat_ids else known
+    aliases = await trio.to_thread.run_sync(list_aliases, store)
+    wanted = sorted({chosen(chat_id, known, aliases) for chat_id in chat_ids}) if chat_ids else known
     journal = SQLiteJournal(store, Threads())
     await journal.open_reader()
     try:
@@ -52,9 +53,13 @@ async def export(store: Path, chat_ids: Sequence[str], *, canonical: bool) -> in
     return 0
 
 
-def chosen(chat_id: str, known: Iterable[str]) -> ChatId:
-    """Return the id of a session that is there. Raises UnknownChatError for any other."""
+def chosen(chat_id: str, known: Iterable[str], aliases: Iterable[Alias] = ()) -> ChatId:
+    """Return the id of a session that is there, for it or for one that leads to it.
+
+    Raises UnknownChatError for any other.
+    """
     parsed = parse_chat_id(chat_id)
+    parsed = next((alias.leads_to for alias in aliases if alias.chat_id == parsed), parsed)
     if isinstance(parsed, DropReason) or parsed not in known:
         reason = parsed if isinstance(parsed, DropReason) else DropReason.UNKNOWN_CHAT
         message = "the store has no such session"

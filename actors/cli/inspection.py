@@ -16,7 +16,7 @@ from actors.cli.table import plain_console
 from actors.core.events import Event, EventBody
 from actors.core.ids import ChatId
 from actors.runtime.clock import Threads
-from actors.store.checks import SessionRow, TurnRow, list_sessions, list_turns, owner_of
+from actors.store.checks import SessionRow, TurnRow, list_aliases, list_sessions, list_turns, owner_of
 from actors.store.sqlite import SQLiteJournal
 
 EVENTS_SHOWN_MAX: Final = 20
@@ -39,7 +39,8 @@ async def inspect(store: Path, chat_id: str | None, *, as_json: bool) -> int:
         else:
             _print_sessions(sessions, owner)
         return 0
-    session = {row.chat_id: row for row in sessions}[chosen(chat_id, [row.chat_id for row in sessions])]
+    aliases = await trio.to_thread.run_sync(list_aliases, store)
+    session = {row.chat_id: row for row in sessions}[chosen(chat_id, [row.chat_id for row in sessions], aliases)]
     turns = await trio.to_thread.run_sync(list_turns, store, session.chat_id)
     events = await _last_events(store, session)
     if as_json:

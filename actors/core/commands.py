@@ -38,6 +38,13 @@ class Create:
     parent: Parent | None = None
 
 
+@attrs.frozen
+class Migrate:
+    """Give a draft the id that it was waiting for."""
+
+    new_id: ChatId
+
+
 class Accept(msgspec.Struct, frozen=True, gc=False):
     """Take a user's message and give it a turn.
 
@@ -157,6 +164,7 @@ class CloseChild:
 
 Command = (
     Create
+    | Migrate
     | Accept
     | Begin
     | Emit

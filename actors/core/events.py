@@ -45,6 +45,13 @@ class SessionCreated(Body, frozen=True, tag="session.created", gc=False):
     name: str = ""
 
 
+class SessionMigrated(Body, frozen=True, tag="session.migrated", gc=False):
+    """The session has another id from here on; the old one leads to it for ever."""
+
+    old_id: ChatId
+    new_id: ChatId
+
+
 class MessageAdded(Body, frozen=True, tag="message.added"):
     """A message that no turn made was put into the history at creation."""
 
@@ -206,6 +213,7 @@ class TurnEnded(Body, frozen=True, tag="turn.ended", gc=False):
 
 EventBody = (
     SessionCreated
+    | SessionMigrated
     | MessageAdded
     | MessageAccepted
     | TurnStarted

@@ -53,6 +53,7 @@ class DropReason(enum.StrEnum):
     MALFORMED_ID = "malformed_id"
     UNKNOWN_CHAT = "unknown_chat"
     DELETED_CHAT = "deleted_chat"
+    CONFLICT = "conflict"
     STALE_INCARNATION = "stale_incarnation"
     EXPIRED = "expired"
     DUPLICATE = "duplicate"

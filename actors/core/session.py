@@ -18,6 +18,7 @@ from actors.core.commands import (
     DropReminder,
     Emit,
     Finish,
+    Migrate,
     Recover,
     Remind,
     SetReminder,
@@ -39,6 +40,7 @@ from actors.core.events import (
     TurnEnded,
     TurnStarted,
 )
+from actors.core.identity import decide_migrate
 from actors.core.ids import DropReason
 from actors.core.lifecycle import ATTEMPT_ENDS, PartStatus, ToolStatus, TurnStatus
 from actors.core.prompts import decide_answer, decide_ask
@@ -77,6 +79,8 @@ def decide(state: SessionState, command: Command, policy: Policy, now_s: float) 
             return decide_remind(state, command, policy, now_s, _accept)
         case CloseChild():
             return _close_child(state)
+        case Migrate():
+            return decide_migrate(state, command)
     assert_never(command)
 
 

@@ -21,6 +21,7 @@ from actors.core.events import (
     ReminderSet,
     ReminderSkipped,
     SessionCreated,
+    SessionMigrated,
     StateSaved,
     TextAppended,
     ToolCalled,
@@ -185,6 +186,8 @@ def evolve(state: SessionState, body: EventBody) -> SessionState:
             return attrs.evolve(state, seq=seq, running=None, queue=(again, *state.queue))
         case StateSaved():
             return attrs.evolve(state, seq=seq, saved=body.state)
+        case SessionMigrated():
+            return attrs.evolve(state, seq=seq, chat_id=body.new_id)
         case MessageAdded():
             return attrs.evolve(state, seq=seq)
         case SessionCreated():

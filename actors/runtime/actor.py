@@ -19,11 +19,23 @@ from actors.ports import Append, Committed
 from actors.runtime.acceptance import LETTERS_IN_GROUP_MAX, accept, look_up
 from actors.runtime.attempt import Outlet, end_of, place_of, run_agent
 from actors.runtime.committer import Failed, Result
-from actors.runtime.control import AnswerPrompt, CancelTurn, Delete, Due, Order, ParentEnded, Passivate, Prepare, Stop
+from actors.runtime.control import (
+    AnswerPrompt,
+    CancelTurn,
+    Delete,
+    Due,
+    MigrateTo,
+    Order,
+    ParentEnded,
+    Passivate,
+    Prepare,
+    Stop,
+)
 from actors.runtime.group import Group, size_of
 from actors.runtime.hydration import load_history
 from actors.runtime.inner import Done, Flush, Written
 from actors.runtime.mailbox import Request
+from actors.runtime.migration import migrate
 from actors.runtime.publication import publish
 from actors.runtime.ref import Accepted, Ref
 from actors.runtime.reminding import remind
@@ -194,6 +206,8 @@ class Actor:
                     self._close_child()
                 case _ if self._ref.writing:
                     continue
+                case MigrateTo():
+                    migrate(self._ref, services, signal, self.written)
                 case Prepare(history=history, reply=reply):
                     if history:
                         await load_history(self._ref, services)

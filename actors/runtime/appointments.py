@@ -47,6 +47,7 @@ class Appointments:
         end before it has looked, nothing is forgotten.
         """
         services, registry = self._services, self._registry
+        chat_id = registry.resolve(chat_id)
         if services.stopping or chat_id in registry.deleted or chat_id not in registry.known:
             return
         self._at(chat_id, services.clock.wall_s() + services.limits.expiry_look_s)

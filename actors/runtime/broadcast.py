@@ -44,11 +44,11 @@ class _Mark:
 class Outbox:
     """What one subscriber has not read yet."""
 
-    __slots__ = ("_bytes", "_bytes_max", "_chat_id", "_items", "_items_max", "_task", "closed", "cut", "last_seq")
+    __slots__ = ("_bytes", "_bytes_max", "_items", "_items_max", "_task", "chat_id", "closed", "cut", "last_seq")
 
     def __init__(self, chat_id: ChatId, last_seq: int, items_max: int, bytes_max: int) -> None:
         """Begin after ``last_seq``."""
-        self._chat_id = chat_id
+        self.chat_id = chat_id
         self._items: deque[Item | _Mark] = deque()
         self._bytes = 0
         self._items_max = items_max
@@ -129,7 +129,7 @@ class Outbox:
         elif not self.closed:  # nothing follows it, so it was not counted, and the next piece must leave another
             broadcast.hungry.append(self)
         turn, attempt, message, part = segment.key
-        return TextSignal(self._chat_id, turn, attempt, message, part, segment.kind, mark.offset, text)
+        return TextSignal(self.chat_id, turn, attempt, message, part, segment.kind, mark.offset, text)
 
     def drop(self) -> bool:
         """Drop what is unread, and return False; the reader resumes after the last event it read."""
@@ -217,6 +217,11 @@ class Broadcast:
         cut = [box for box in self._outboxes if not box.put(signal, size)]
         self.segment = None
         return self._forget(cut) if cut else cut
+
+    def rename(self, chat_id: ChatId) -> None:
+        """Show what has not been read yet, and what comes, as that of another id."""
+        for box in self._outboxes:
+            box.chat_id = chat_id
 
     def cut(self) -> None:
         """Cut every subscriber: what comes next would not follow what it has; it resumes from the journal."""

@@ -2,7 +2,7 @@
 
 import attrs
 
-from actors.core.commands import Answer, DropReminder, SetReminder
+from actors.core.commands import Answer, DropReminder, Migrate, SetReminder
 from actors.core.passivation import Reason
 from actors.runtime.mailbox import Reply
 
@@ -75,3 +75,11 @@ class Passivate:
         """Tell everybody who asked."""
         for reply in self.replies:
             reply.set(put_away)
+
+
+@attrs.frozen
+class MigrateTo:
+    """Control: give the session another id; ``reply`` is answered, with a refusal or None, when that is on disk."""
+
+    command: Migrate
+    reply: Reply

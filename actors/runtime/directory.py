@@ -4,10 +4,12 @@ from collections.abc import Sequence
 
 import trio
 
-from actors.core.commands import Create, Parent, Seed
+from actors.core.commands import Create, Migrate, Parent, Seed
 from actors.core.decision import Decision
+from actors.core.effects import Refusal
 from actors.core.envelope import check_text
 from actors.core.events import Event, SeedPart
+from actors.core.identity import Known, Moved, judge_migration
 from actors.core.ids import MESSAGE_ID_CHARACTERS_MAX, ChatId, DropReason, parse_chat_id
 from actors.core.session import decide
 from actors.core.state import SessionState, fold
@@ -15,9 +17,11 @@ from actors.core.transcript import Transcript
 from actors.errors import StoreError
 from actors.ports import Append, Committed
 from actors.runtime.committer import Failed, Result
+from actors.runtime.control import MigrateTo
 from actors.runtime.mailbox import Reply
 from actors.runtime.refusals import refused
 from actors.runtime.registry import Registry
+from actors.runtime.router import Router
 from actors.runtime.services import Services
 
 SeedLike = Seed | tuple[str, str]
@@ -27,21 +31,22 @@ SeedLike = Seed | tuple[str, str]
 class Directory:
     """The sessions of a runtime, by their ids."""
 
-    def __init__(self, services: Services, registry: Registry) -> None:
+    def __init__(self, services: Services, registry: Registry, router: Router) -> None:
         """Begin with what the registry knows."""
         self._services = services
         self._registry = registry
+        self._router = router
         self._creating: dict[str, trio.Event] = {}
+        self._moving: dict[str, ChatId] = {}
         self._text_bytes_max = services.limits.message_bytes_max
 
     async def create(self, chat_id: object, history: Sequence[SeedLike], parent: Parent | None = None) -> ChatId:
         """Bring a session into being, or find it there; see ``Runtime.create``. With a ``parent`` it is a child."""
-        parsed = parse_chat_id(f"live:{self._services.clock.mint_id()}" if chat_id is None else chat_id)
-        if isinstance(parsed, DropReason):
-            raise refused(parsed, chat_id=chat_id)
+        parsed = self._parsed(f"live:{self._services.clock.mint_id()}" if chat_id is None else chat_id)
         seeds = tuple(self._seed(number, seed) for number, seed in enumerate(history))
         while parsed in self._creating:
             await self._creating[parsed].wait()
+        parsed = self._registry.resolve(parsed)
         if parsed in self._registry.known:
             await trio.lowlevel.checkpoint()
             return parsed
@@ -53,6 +58,58 @@ class Directory:
             await self._create(parsed, Create(seeds, parent))
         finally:
             self._creating.pop(parsed).set()
+        return parsed
+
+    async def migrate(self, draft: object, live: object) -> ChatId:
+        """Give a draft its authoritative id; see ``Runtime.migrate``."""
+        old_id, new_id = self._parsed(draft), self._parsed(live)
+        while self._moving.get(old_id) == new_id:  # asked for already: what comes of it is seen below
+            await self._creating[new_id].wait()
+        verdict = judge_migration(old_id, new_id, self._known(old_id), self._known(new_id))
+        if isinstance(verdict, Refusal):
+            raise refused(verdict.reason, verdict.detail, draft)
+        if isinstance(verdict, Moved):
+            await trio.lowlevel.checkpoint()
+            return new_id
+        check_going_on(self._services, draft)
+        self._creating[new_id] = trio.Event()
+        self._moving[old_id] = new_id
+        try:
+            await self._migrate(old_id, new_id)
+        finally:
+            del self._moving[old_id]
+            self._creating.pop(new_id).set()
+        return new_id
+
+    async def _migrate(self, old_id: ChatId, new_id: ChatId) -> None:
+        """Have the session carry its own migration out, in its turn among everything else that it writes."""
+        control = self._router.reach(old_id).mailbox
+        reply = Reply()
+        control.post_control(reply, MigrateTo(Migrate(new_id), reply))
+        try:
+            refusal = await reply.wait()
+        finally:
+            if reply in control.control and not reply.done:
+                control.control[reply] = None  # not begun: whoever asked has gone
+        if isinstance(refusal, Refusal):
+            raise refused(refusal.reason, refusal.detail, old_id)
+
+    def _known(self, chat_id: ChatId) -> Known:
+        """Say what is known of an id."""
+        registry = self._registry
+        return Known(
+            exists=chat_id in registry.known,
+            deleted=chat_id in registry.deleted,
+            leads_to=registry.aliases.get(chat_id, self._moving.get(chat_id)),
+            taken=chat_id in self._creating,
+        )
+
+    @staticmethod
+    def _parsed(chat_id: object) -> ChatId:
+        """Parse an id, or raise why it cannot be."""
+        parsed = parse_chat_id(chat_id)
+        if isinstance(parsed, DropReason):
+            raise refused(parsed, chat_id=chat_id)
         return parsed
 
     def _seed(self, number: int, seed: SeedLike) -> Seed:

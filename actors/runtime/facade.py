@@ -70,7 +70,7 @@ class Runtime:
         self._registry = registry
         self._supervisor = supervisor
         self._router = router
-        self._directory = Directory(services, registry)
+        self._directory = Directory(services, registry, router)
         family = Family(services, registry, router, self._directory, self._ways_to)
         services.family, services.kin.part = family, family.part
         # As they are: a call between would be a tenth of what a volatile message costs.
@@ -90,6 +90,19 @@ class Runtime:
         UnknownChatError for one that was deleted, UnavailableError when stopping, StoreError if it cannot be written.
         """
         return await self._directory.create(chat_id, history)
+
+    async def migrate(self, draft: object, live: object) -> ChatId:
+        """Give a ``draft:`` session its authoritative ``live:`` id, durably and at once; return that id.
+
+        Everything stays as it is: history, queue, prompts, subscribers, the running turn, who waits. From then on both
+        ids lead to the one session; repeating it changes nothing.
+
+        Raises InvalidEnvelopeError for ids that are not those, UnknownChatError if there is no such draft,
+        ConflictError if the live id is another session's, was deleted or is being created, or the draft was migrated
+        elsewhere; then nothing has changed. UnavailableError if the session takes nothing now. When the caller is
+        cancelled, or StoreError is raised, the outcome is unknown until it is repeated.
+        """
+        return await self._directory.migrate(draft, live)
 
     async def send(  # noqa: PLR0913 - options, all named by the caller
         self,
@@ -326,10 +339,11 @@ class Runtime:
         return Ways(receipt.result, receipt.cancel)
 
     def _known(self, chat_id: object) -> ChatId:
-        """Parse an id and see that its session exists, or raise why not."""
+        """Parse an id and return the one that its session has now, or raise why there is none."""
         parsed = parse_chat_id(chat_id)
         if isinstance(parsed, DropReason):
             raise refused(parsed, chat_id=chat_id)
+        parsed = self._registry.resolve(parsed)
         if parsed in self._registry.deleted:
             raise refused(DropReason.DELETED_CHAT, chat_id=chat_id)
         if parsed not in self._registry.known:
@@ -338,13 +352,13 @@ class Runtime:
 
     def _cancel(self, receipt: Receipt) -> None:
         """Have a turn cancelled by the session that is live now, if one is."""
-        ref = self._registry.get(receipt.chat_id)
+        ref = self._registry.get(self._registry.resolve(receipt.chat_id))
         if ref is not None and ref.phase in UP:
             ref.mailbox.post_control((CancelTurn, receipt.turn), CancelTurn(receipt.turn, Reply()))
 
     async def _result(self, receipt: Receipt) -> TurnResult:
         """Wait for the end of a turn in the session that is live now, or look it up if none is."""
-        ref = self._registry.get(receipt.chat_id)
+        ref = self._registry.get(self._registry.resolve(receipt.chat_id))
         live = ref is not None and (ref.phase in UP or ref.phase is SessionPhase.STOPPING)
         if ref is not None and ref.phase in UP and ref.state is None:
             ready = Reply()
@@ -358,7 +372,7 @@ class Runtime:
                 ref.forget_wait(receipt.turn, reply)
             if isinstance(result, TurnResult):
                 return result
-        chat_id = receipt.chat_id
+        chat_id = self._registry.resolve(receipt.chat_id)
         found = await self._services.journal.find(chat_id, receipt.message_id)
         if found is None:
             raise refused(DropReason.DELETED_CHAT, chat_id=chat_id)

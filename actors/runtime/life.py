@@ -46,7 +46,7 @@ async def run_runtime(
     supervisor: Supervisor | None = None
     try:
         services = assemble(journal, agent, opened.epoch, limits=limits, clock=clock, recorder=recorder)
-        registry = Registry(limits, opened.chat_ids, opened.tombstones)
+        registry = Registry(limits, opened.chat_ids, opened.tombstones, opened.aliases)
         async with trio.open_nursery() as services_nursery:
             services_nursery.start_soon(services.committer.run, name="committer")
             services_nursery.start_soon(services.committer.watch, name="committer's watch")

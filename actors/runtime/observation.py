@@ -46,6 +46,7 @@ class Statistics:
     stopping: bool
     degraded: bool
     sessions_known: int
+    aliases: int
     sessions_live: int
     phases: dict[str, int]
     sent: int
@@ -140,6 +141,7 @@ def statistics(services: Services, registry: Registry, *, sent: int, live: int) 
         stopping=services.stopping,
         degraded=writer.degraded,
         sessions_known=len(registry.known),
+        aliases=len(registry.aliases),
         sessions_live=live,
         phases=phases,
         sent=sent + counts.timer_ticks,

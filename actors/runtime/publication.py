@@ -1,9 +1,9 @@
 """What is on disk, made known: to subscribers, to who waits, to the counts and to the log."""
 
-from actors.core.events import AttemptInterrupted, Event, TextAppended, ToolCalled, TurnEnded
+from actors.core.events import AttemptInterrupted, Event, SessionMigrated, TextAppended, ToolCalled, TurnEnded
 from actors.core.state import SessionState
 from actors.runtime.attempt import Outlet
-from actors.runtime.reminding import reminders_changed
+from actors.runtime.reminding import arm, reminders_changed
 from actors.runtime.services import Services
 from actors.runtime.turn import Turn
 
@@ -34,8 +34,24 @@ def publish(outlet: Outlet, events: tuple[Event, ...], state: SessionState, turn
             counts.tool_calls += 1
         elif kind is AttemptInterrupted:
             counts.turns["retried"] += 1
+        elif kind is SessionMigrated:
+            assert isinstance(body, SessionMigrated), "kind is its type"
+            _move(outlet, event, body, turn)
     if stood is None or stood.standing.reminders is not state.standing.reminders:
         reminders_changed(ref, services, events)
+
+
+def _move(outlet: Outlet, event: Event, body: SessionMigrated, turn: Turn | None) -> None:
+    """Know a session under its new id from here on: where it is looked for, in its turn, in its appointments."""
+    ref, services = outlet.ref, outlet.services
+    services.expiries.forget(body.old_id)
+    services.moved(ref, body.new_id)
+    arm(ref, services)
+    if turn is not None:
+        turn.chat_id = body.new_id
+    services.recorder.record(
+        "info", "session.migrated", chat_id=body.new_id, old_id=body.old_id, epoch=event.epoch, seq=event.seq
+    )
 
 
 def _record_end(services: Services, event: Event, body: TurnEnded) -> None:

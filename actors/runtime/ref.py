@@ -134,6 +134,11 @@ class Ref:
             return False
         return not len(self.broadcast) and (self.state is None or not self.state.open_turns)
 
+    def rename(self, chat_id: ChatId) -> None:
+        """Be known under another id; whatever is shown from now on says so."""
+        self.chat_id = chat_id
+        self.broadcast.rename(chat_id)
+
     def remember(self, accepted: Accepted) -> None:
         """Keep an idempotency key at hand."""
         recent = self.recent

@@ -5,7 +5,14 @@ from types import MappingProxyType
 from typing import Final
 
 from actors.core.ids import DropReason
-from actors.errors import InvalidEnvelopeError, OverloadedError, RefusedError, UnavailableError, UnknownChatError
+from actors.errors import (
+    ConflictError,
+    InvalidEnvelopeError,
+    OverloadedError,
+    RefusedError,
+    UnavailableError,
+    UnknownChatError,
+)
 
 _R = DropReason
 
@@ -20,6 +27,7 @@ _ERRORS: Final[Mapping[DropReason, tuple[type[RefusedError], str, str]]] = Mappi
         ),
         _R.UNKNOWN_CHAT: (UnknownChatError, "no session has this chat_id", "create it first"),
         _R.DELETED_CHAT: (UnknownChatError, "the session was deleted", "create a session with another id"),
+        _R.CONFLICT: (ConflictError, "the id belongs to another session", "keep the draft, or choose another id"),
         _R.STALE_INCARNATION: (
             UnavailableError,
             "the incarnation that was meant has ended",

@@ -7,6 +7,7 @@ import attrs
 from actors.core.ids import ChatId
 from actors.core.lifecycle import SessionPhase
 from actors.core.limits import Limits
+from actors.ports import Alias
 from actors.runtime.mailbox import Budget, Mailbox
 from actors.runtime.ref import Ref
 
@@ -41,11 +42,18 @@ class Registry:
     All ids of the store are held in memory (about 150 bytes each), so that routing never waits for the disk.
     """
 
-    def __init__(self, limits: Limits, known: Iterable[ChatId], deleted: Iterable[ChatId]) -> None:
+    def __init__(
+        self, limits: Limits, known: Iterable[ChatId], deleted: Iterable[ChatId], aliases: Iterable[Alias] = ()
+    ) -> None:
         """Begin with what the store holds."""
         self._limits = limits
         self.known: set[str] = set(known)
         self.deleted: set[str] = set(deleted)
+        self.aliases: dict[str, ChatId] = {}
+        """From an id that a session had before to the one it has now; looked at only when no session has the id."""
+        self._former: dict[str, list[str]] = {}
+        for alias in aliases:
+            self._lead(alias.chat_id, alias.leads_to)
         self.refs: dict[str, Ref] = {}
         self.boxes: dict[str, Mailbox] = {}
         """The mailboxes of the sessions that are active: the short way in, closed while a session is not."""
@@ -72,6 +80,22 @@ class Registry:
             ref.incarnation = self.away.get(chat_id, 0)
             self.inserted(ref)
         return ref
+
+    def resolve(self, chat_id: ChatId) -> ChatId:
+        """Return the id that the session has now which this one leads to; any other comes back as it is."""
+        return self.aliases.get(chat_id, chat_id)
+
+    def rename(self, ref: Ref, new_id: ChatId) -> None:
+        """Know a session under its new id only; the old one leads to it. There is no suspension in between."""
+        old_id = ref.chat_id
+        self.known.discard(old_id)
+        self.known.add(new_id)
+        self._lead(old_id, new_id)
+        if self.refs.get(old_id) is ref:
+            self.refs[new_id] = self.refs.pop(old_id)
+        if old_id in self.boxes:
+            self.boxes[new_id] = self.boxes.pop(old_id)
+        ref.rename(new_id)
 
     def move(self, ref: Ref, trigger: str) -> None:
         """Let a session go to its next phase; only an active one can be reached the short way."""
@@ -111,10 +135,19 @@ class Registry:
         return total
 
     def bury(self, chat_id: ChatId) -> None:
-        """Leave a tombstone."""
+        """Leave a tombstone, also for the ids that led to the session."""
         self.known.discard(chat_id)
         self.away.pop(chat_id, None)
         self.deleted.add(chat_id)
+        for alias in self._former.pop(chat_id, ()):
+            del self.aliases[alias]
+            self.deleted.add(alias)
+
+    def _lead(self, old_id: str, new_id: ChatId) -> None:
+        """Let an id, and those that led to it, lead to another."""
+        before = [*self._former.pop(old_id, ()), old_id]
+        self._former.setdefault(new_id, []).extend(before)
+        self.aliases.update(dict.fromkeys(before, new_id))
 
 
 def _ignore(_: Ref) -> None:

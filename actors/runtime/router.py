@@ -293,6 +293,9 @@ class Router:
         timely = deadline_s is None or _is_finite(deadline_s)
         registry = self._registry
         ref = registry.get(chat_id)
+        if ref is None and chat_id in registry.aliases:
+            chat_id = registry.aliases[chat_id]
+            ref = registry.get(chat_id)
         phase = SessionPhase.ABSENT if ref is None else ref.phase
         if ref is not None and phase is SessionPhase.QUARANTINED:
             now = self._services.clock.now_s()
@@ -327,7 +330,8 @@ class Router:
         """Extend the chain of chats that wait for one another, or refuse to close it."""
         before = Origin() if session.origin is None else session.origin
         chain = (*before.call_chain, session.chat_id)
-        if chat_id in chain:
+        now = self._registry.aliases.get
+        if chat_id in chain or (type(chat_id) is str and now(chat_id, chat_id) in [now(each, each) for each in chain]):
             path = " -> ".join((*chain, str(chat_id)))
             message = f"an ask would wait for itself: {path}"
             raise DeadlockError(message, outcome="not_enqueued", chat_id=chat_id, hint="tell instead of ask")

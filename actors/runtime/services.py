@@ -124,7 +124,11 @@ class FamilyPort(Protocol):
 
 @attrs.define
 class Services:
-    """The runtime as its sessions see it. ``spawn`` runs a task that lives at most as long as the runtime."""
+    """The runtime as its sessions see it.
+
+    ``spawn`` runs a task that lives at most as long as the runtime; ``moved`` is told of a ref and the id that its
+    session has from now on.
+    """
 
     epoch: int
     agent: Agent
@@ -147,3 +151,4 @@ class Services:
     family: FamilyPort | None = None
     stopping: bool = False
     fenced: bool = False
+    moved: Callable[..., None] = lambda *_: None

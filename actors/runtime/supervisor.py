@@ -25,7 +25,7 @@ from actors.ports import Committed, Erase
 from actors.runtime.actor import Actor, SessionCrashedError
 from actors.runtime.attempt import torn_down, without_cancelled
 from actors.runtime.committer import Failed, Result
-from actors.runtime.control import AnswerPrompt, CancelTurn, Delete, Order, Passivate, Prepare, Stop
+from actors.runtime.control import AnswerPrompt, CancelTurn, Delete, MigrateTo, Order, Passivate, Prepare, Stop
 from actors.runtime.mailbox import Letter, Reply, Request
 from actors.runtime.ref import Ref
 from actors.runtime.refusals import refused
@@ -49,6 +49,7 @@ class Supervisor:
         self._nursery = nursery
         self.live = 0
         services.spawn = self.spawn
+        services.moved = registry.rename
 
     @property
     def tasks(self) -> list[str]:
@@ -378,7 +379,7 @@ class Supervisor:
             match signal:
                 case CancelTurn(reply=reply):
                     reply.set(False)
-                case AnswerPrompt(reply=reply) | Order(reply=reply) | Prepare(reply=reply):
+                case AnswerPrompt(reply=reply) | Order(reply=reply) | Prepare(reply=reply) | MigrateTo(reply=reply):
                     reply.fail(refused(reason, chat_id=ref.chat_id))
                 case Passivate():
                     signal.answer(put_away=False)

@@ -46,6 +46,7 @@ class Handler(Desk):
         assert receive is not None, "the router refuses volatile messages without a handler"
         messages, control, inner, waiters = box.messages, box.control, box.inner, box.waiters
         until_s = busy_s() + quantum_s
+        session.chat_id = ref.chat_id  # it may have been migrated
         ref.handling_since_s = ref.active_s = trio.current_time()
         try:
             while messages and (ref.writing or not (control or inner)):
@@ -68,6 +69,7 @@ class Handler(Desk):
                     if control or inner:
                         return None
                     until_s = busy_s() + quantum_s
+                    session.chat_id = ref.chat_id
                     ref.handling_since_s = trio.current_time()
         except Reject:
             self._take_back(session.letter)

@@ -15,12 +15,14 @@ import apsw
 import attrs
 
 from actors.core.codec import decode_body
-from actors.core.events import AttemptInterrupted, Event, MessageAccepted, TurnEnded, TurnStarted
+from actors.core.events import AttemptInterrupted, Event, MessageAccepted, SessionMigrated, TurnEnded, TurnStarted
 from actors.core.ids import ChatId
 from actors.core.lifecycle import TurnStatus
 from actors.core.state import SessionState, evolve
 from actors.core.transcript import Message, Transcript
 from actors.errors import ActorsError, StoreError
+from actors.ports import Alias
+from actors.store import queries
 from actors.store.schema import MIGRATIONS, schema_version
 from actors.store.sqlite import BUSY_TIMEOUT_MS, connect_reader, snapshot, translated
 
@@ -45,6 +47,18 @@ _MESSAGES: Final = """
     SELECT message.turn, message.attempt, message.seq, role, message_id, kind, status, characters
     FROM message LEFT JOIN part USING (chat, turn, attempt, position)
     WHERE message.chat=? ORDER BY message.turn, message.attempt, position, part
+"""
+_USED_TWICE: Final = """
+    SELECT chat_id FROM (
+        SELECT chat_id FROM session UNION ALL SELECT chat_id FROM alias UNION ALL SELECT chat_id FROM tombstone
+    ) GROUP BY chat_id HAVING count(*) > 1
+"""
+_MOVED: Final = """
+    SELECT chat, chat_id FROM session WHERE chat IN (SELECT chat FROM alias)
+    OR chat IN (SELECT chat FROM event WHERE body LIKE '{"kind":"session.migrated"%') ORDER BY chat_id
+"""
+_MIGRATIONS: Final = """
+    SELECT body FROM event WHERE chat=? AND body LIKE '{"kind":"session.migrated"%' ORDER BY seq
 """
 
 
@@ -119,6 +133,15 @@ def list_turns(path: Path, chat_id: ChatId) -> tuple[TurnRow, ...]:
         return tuple(TurnRow(*row) for row in db.execute(_TURNS, (chat,)))
 
 
+def list_aliases(path: Path) -> tuple[Alias, ...]:
+    """List the ids that sessions had before, in order, with those they have now.
+
+    Raises StoreError if the store cannot be read.
+    """
+    with _reading(path) as db:
+        return queries.aliases(db)
+
+
 def owner_of(path: Path) -> str:
     """Name the process that owns a store, as its lock file does; empty if none on this machine does."""
     lock = path.with_name(path.name + ".lock")  # as actors.store.ownership names it
@@ -148,6 +171,7 @@ def check_store(path: Path) -> tuple[Finding, ...]:
     checks: tuple[tuple[str, str, Callable[[apsw.Connection], Iterator[str]]], ...] = (
         ("integrity", "restore the file from a copy", _integrity),
         ("foreign keys", "restore the file from a copy", _foreign_keys),
+        ("aliases", "restore the file from a copy, or delete the sessions that are named", _aliases),
         ("numbering", "restore the file from a copy, or delete the sessions that are named", _numbering),
         ("projections", "restore the file from a copy, or delete the sessions that are named", _projections),
     )
@@ -217,6 +241,18 @@ def _foreign_keys(db: apsw.Connection) -> Iterator[str]:
     """Have SQLite look for rows without their parent."""
     for table, row, parent, _ in db.execute("PRAGMA foreign_key_check"):
         yield f"row {row} of {table} has no {parent}"
+
+
+def _aliases(db: apsw.Connection) -> Iterator[str]:
+    """Look for ids that stand for more than one thing, and for sessions whose ids are not what their events say."""
+    for (chat_id,) in db.execute(_USED_TWICE):
+        yield f"{chat_id} stands for more than one session or tombstone"
+    for chat, chat_id in list(db.execute(_MOVED)):
+        bodies = [decode_body(body) for (body,) in db.execute(_MIGRATIONS, (chat,))]
+        said = [body for body in bodies if isinstance(body, SessionMigrated)]
+        before = sorted(str(old_id) for (old_id,) in db.execute("SELECT chat_id FROM alias WHERE chat=?", (chat,)))
+        if before != sorted(body.old_id for body in said) or (said and said[-1].new_id != chat_id):
+            yield f"{chat_id} has other ids than its events say"
 
 
 def _numbering(db: apsw.Connection) -> Iterator[str]:

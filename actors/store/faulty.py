@@ -12,7 +12,7 @@ from actors.core.events import Event
 from actors.core.ids import ChatId
 from actors.core.state import SessionState
 from actors.errors import StoreUnavailableError
-from actors.ports import Entry, Found, Journal, Opened, Outcome, Page
+from actors.ports import Entry, Found, Journal, Opened, Outcome, Page, Rename
 
 T = TypeVar("T")
 
@@ -116,7 +116,9 @@ class FaultyJournal(Journal):
             self.entries += entries
             return await self.inner.commit(entries)
 
-        return await self._do("commit", [entry.chat_id for entry in entries], commit)
+        concerned = [entry.chat_id for entry in entries]
+        concerned += [entry.new_chat_id for entry in entries if isinstance(entry, Rename)]
+        return await self._do("commit", concerned, commit)
 
     @override
     async def load(self, chat_id: ChatId) -> SessionState | None:

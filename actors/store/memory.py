@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import attrs
+import msgspec
 import trio
 from typing_extensions import override
 
@@ -18,7 +19,20 @@ from actors.core.reminder import first_due_s
 from actors.core.state import SessionState, evolve
 from actors.core.transcript import Transcript
 from actors.errors import StoreCorruptError, StoreFencedError, StoreInUseError, StoreUnavailableError
-from actors.ports import Append, Appointment, Committed, Conflict, Entry, Found, Journal, Opened, Outcome, Page
+from actors.ports import (
+    Alias,
+    Appointment,
+    Committed,
+    Conflict,
+    Entry,
+    Erase,
+    Found,
+    Journal,
+    Opened,
+    Outcome,
+    Page,
+    Rename,
+)
 
 
 @attrs.define
@@ -44,6 +58,13 @@ class _Chat:
         self.events.append(event)
         self.state = evolve(self.state, body)
 
+    def judge(self, expected_seq: int, events: tuple[Event, ...]) -> Outcome | None:
+        """Say that events were written already, or do not follow; None if they follow."""
+        if self.state.seq == expected_seq:
+            return None
+        written = tuple(self.events[expected_seq : expected_seq + len(events)])
+        return Committed() if written == events else Conflict(self.state.seq)
+
     def cut(self, state: SessionState) -> None:
         """Go back to a state this was in."""
         for event in self.events[state.seq :]:
@@ -63,36 +84,74 @@ class MemoryStore:
     owner: "MemoryJournal | None" = None
     chats: dict[str, _Chat] = attrs.Factory(dict)
     tombstones: dict[str, float] = attrs.Factory(dict)
+    aliases: dict[str, ChatId] = attrs.Factory(dict)
+
+    def find(self, chat_id: str) -> _Chat | None:
+        """Find a session by its id or by one that it had before."""
+        chat = self.chats.get(chat_id)
+        return self.chats.get(self.aliases.get(chat_id, "")) if chat is None else chat
 
     def write(self, entry: Entry, undo: list[Callable[[], None]]) -> Outcome:
         """Write one entry, or say why it does not follow its session; ``undo`` is given the way back."""
+        if isinstance(entry, Erase):
+            return self._erase(entry, undo)
+        if isinstance(entry, Rename):
+            return self._rename(entry, undo)
         chat = self.chats.get(entry.chat_id)
-        if not isinstance(entry, Append):
-            undo.append(partial(self._restore, dict(self.chats), dict(self.tombstones)))
-            self.chats.pop(entry.chat_id, None)
-            self.tombstones[entry.chat_id] = entry.at_s
-            return Committed()
         if chat is None:
-            if entry.expected_seq or entry.chat_id in self.tombstones:
+            if entry.expected_seq or entry.chat_id in self.tombstones or entry.chat_id in self.aliases:
                 return Conflict(0)
             chat = self.chats[entry.chat_id] = _Chat(SessionState(entry.chat_id))
             undo.append(partial(self._forget, entry.chat_id))
-        if chat.state.seq != entry.expected_seq:
-            first = entry.expected_seq
-            written = tuple(chat.events[first : first + len(entry.events)])
-            return Committed() if written == entry.events else Conflict(chat.state.seq)
+        return chat.judge(entry.expected_seq, entry.events) or self._add(chat, entry.events, undo)
+
+    def _add(self, chat: _Chat, events: tuple[Event, ...], undo: list[Callable[[], None]]) -> Outcome:
+        """Write events that follow their session."""
         undo.append(partial(chat.cut, chat.state))
-        for event in entry.events:
+        for event in events:
             chat.add(event)
         return Committed()
+
+    def _erase(self, entry: Erase, undo: list[Callable[[], None]]) -> Outcome:
+        """Forget a session under all its ids."""
+        undo.append(partial(self._restore, dict(self.chats), dict(self.tombstones), dict(self.aliases)))
+        chat_id = self.aliases.get(entry.chat_id, entry.chat_id)
+        self.chats.pop(chat_id, None)
+        before = [alias for alias, leads_to in self.aliases.items() if leads_to == chat_id]
+        for alias in before:
+            del self.aliases[alias]
+        self.tombstones |= dict.fromkeys([*before, chat_id], entry.at_s)
+        return Committed()
+
+    def _rename(self, entry: Rename, undo: list[Callable[[], None]]) -> Outcome:
+        """Give a session its new id, unless it is taken."""
+        new_id = entry.new_chat_id
+        chat = self.chats.get(entry.chat_id)
+        if chat is None:
+            moved = self.chats.get(self.aliases.get(entry.chat_id, ""))
+            if moved is None or moved.state.chat_id != new_id:
+                return Conflict(0 if moved is None else moved.state.seq)
+            return moved.judge(entry.expected_seq, entry.events) or Conflict(moved.state.seq)
+        outcome = chat.judge(entry.expected_seq, entry.events)
+        if outcome is not None:
+            return outcome
+        if new_id in self.chats or new_id in self.aliases or new_id in self.tombstones:
+            return Conflict(chat.state.seq)
+        undo.append(partial(self._restore, dict(self.chats), dict(self.tombstones), dict(self.aliases)))
+        undo.append(partial(setattr, chat, "events", chat.events))
+        chat.events = [msgspec.structs.replace(event, chat_id=new_id) for event in chat.events]
+        del self.chats[entry.chat_id]
+        self.chats[new_id] = chat
+        self.aliases[entry.chat_id] = new_id
+        return self._add(chat, entry.events, undo)
 
     def _forget(self, chat_id: ChatId) -> None:
         """Have no such session again."""
         del self.chats[chat_id]
 
-    def _restore(self, chats: dict[str, _Chat], tombstones: dict[str, float]) -> None:
-        """Hold again what was held before an erasure."""
-        self.chats, self.tombstones = chats, tombstones
+    def _restore(self, chats: dict[str, _Chat], tombstones: dict[str, float], aliases: dict[str, ChatId]) -> None:
+        """Hold again what was held before an erasure or a new id."""
+        self.chats, self.tombstones, self.aliases = chats, tombstones, aliases
 
 
 class MemoryJournal(Journal):
@@ -118,7 +177,8 @@ class MemoryJournal(Journal):
         tombstones = frozenset(ChatId(chat_id) for chat_id in store.tombstones)
         due = ((chat_id, first_due_s(chat.state.standing.reminders)) for chat_id, chat in store.chats.items())
         appointments = tuple(Appointment(ChatId(chat_id), due_s) for chat_id, due_s in due if due_s is not None)
-        return Opened(self._epoch, chats, tombstones, unfinished, appointments)
+        aliases = tuple(Alias(ChatId(chat_id), store.aliases[chat_id]) for chat_id in sorted(store.aliases))
+        return Opened(self._epoch, chats, tombstones, unfinished, appointments, aliases)
 
     @override
     async def commit(self, entries: Sequence[Entry]) -> Sequence[Outcome]:
@@ -138,13 +198,13 @@ class MemoryJournal(Journal):
     @override
     async def load(self, chat_id: ChatId) -> SessionState | None:
         await trio.lowlevel.checkpoint()
-        chat = self._opened().chats.get(chat_id)
+        chat = self._opened().find(chat_id)
         return None if chat is None else chat.state
 
     @override
     async def find(self, chat_id: ChatId, message_id: str) -> Found | None:
         await trio.lowlevel.checkpoint()
-        chat = self._opened().chats.get(chat_id)
+        chat = self._opened().find(chat_id)
         named = None if chat is None else chat.keys.get(message_id)
         if chat is None or named is None:
             return None
@@ -158,13 +218,13 @@ class MemoryJournal(Journal):
     @override
     async def events(self, chat_id: ChatId, after: int, rows_max: int) -> tuple[Event, ...]:
         await trio.lowlevel.checkpoint()
-        chat = self._opened().chats.get(chat_id)
+        chat = self._opened().find(chat_id)
         return () if chat is None else tuple(chat.events[max(after, 0) :][:rows_max])
 
     @override
     async def messages(self, chat_id: ChatId, before_turn: int | None, rows_max: int) -> Page:
         await trio.lowlevel.checkpoint()
-        chat = self._opened().chats.get(chat_id)
+        chat = self._opened().find(chat_id)
         if chat is None:
             return Page((), None)
         before = (1 << 62) if before_turn is None else before_turn
@@ -194,10 +254,13 @@ class MemoryJournal(Journal):
     @override
     async def children(self, chat_id: ChatId, rows_max: int) -> tuple[ChatId, ...]:
         await trio.lowlevel.checkpoint()
+        store = self._opened()
+        parents = ((child, chat.state.standing.parent) for child, chat in store.chats.items())
+        now = store.aliases.get
         spawned = (
             ChatId(child)
-            for child, chat in self._opened().chats.items()
-            if chat.state.standing.parent is not None and chat.state.standing.parent.chat_id == chat_id
+            for child, parent in parents
+            if parent is not None and now(parent.chat_id, parent.chat_id) == now(chat_id, chat_id)
         )
         return tuple(spawned)[:rows_max]
 

@@ -59,7 +59,7 @@ UPDATE_PROMPT = (  # a prompt of a later attempt may have the same number and ma
     " WHERE chat=?3 AND turn=?4 AND prompt=?5 AND status='open' AND opened_seq<?2"
 )
 SET_PARENT = (  # 0 for one that is not there: it was deleted a moment ago
-    "UPDATE session SET parent=coalesce((SELECT chat FROM session WHERE chat_id=?), 0) WHERE chat=?"
+    "UPDATE session SET parent=coalesce((SELECT chat FROM address WHERE chat_id=?), 0) WHERE chat=?"
 )
 CLOSE_CHILD = "UPDATE session SET closed=1 WHERE chat=?"
 PUT_REMINDER = "INSERT OR REPLACE INTO reminder (set_seq, tick, due_s, chat, key) VALUES (?,?,?,?,?)"

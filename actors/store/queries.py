@@ -18,7 +18,7 @@ from actors.core.reminder import Reminder
 from actors.core.state import OpenCall, OpenPart, OpenPrompt, QueuedTurn, RunningTurn, SessionState, Standing
 from actors.core.transcript import Message, Transcript
 from actors.errors import StoreCorruptError
-from actors.ports import Appointment, Found, Opened, Page
+from actors.ports import Alias, Appointment, Found, Opened, Page
 
 EVENTS_IN_PAGE: Final = 1000
 END: Final = 1 << 62
@@ -34,7 +34,15 @@ def opening(db: apsw.Connection, epoch: int) -> Opened:
     )
     due = "SELECT chat_id, min(due_s) FROM reminder JOIN session USING (chat) GROUP BY chat ORDER BY chat"
     appointments = tuple(Appointment(ChatId(chat_id), due_s) for chat_id, due_s in db.execute(due))
-    return Opened(epoch, chats, tombstones, tuple(_chat_ids(db, unfinished)), appointments)
+    return Opened(epoch, chats, tombstones, tuple(_chat_ids(db, unfinished)), appointments, aliases(db))
+
+
+def aliases(db: apsw.Connection) -> tuple[Alias, ...]:
+    """Read the ids that sessions had before, in order, with those they have now."""
+    rows = db.execute(
+        "SELECT alias.chat_id, session.chat_id FROM alias JOIN session USING (chat) ORDER BY alias.chat_id"
+    )
+    return tuple(Alias(ChatId(chat_id), ChatId(leads_to)) for chat_id, leads_to in rows)
 
 
 def sessions(db: apsw.Connection, after: str, rows_max: int) -> tuple[ChatId, ...]:
@@ -49,7 +57,7 @@ def children(db: apsw.Connection, chat_id: ChatId, rows_max: int) -> tuple[ChatI
     return tuple(
         _chat_ids(
             db,
-            "SELECT chat_id FROM session WHERE parent=(SELECT chat FROM session WHERE chat_id=?) ORDER BY chat LIMIT ?",
+            "SELECT chat_id FROM session WHERE parent=(SELECT chat FROM address WHERE chat_id=?) ORDER BY chat LIMIT ?",
             chat_id,
             rows_max,
         )
@@ -59,11 +67,13 @@ def children(db: apsw.Connection, chat_id: ChatId, rows_max: int) -> tuple[ChatI
 def load(db: apsw.Connection, chat_id: ChatId) -> SessionState | None:
     """Read what is open in a session."""
     row = db.execute(
-        "SELECT chat, seq, turns, state, parent, closed FROM session WHERE chat_id=?", (chat_id,)
+        "SELECT chat, chat_id, seq, turns, state, parent, closed FROM session"
+        " WHERE chat=(SELECT chat FROM address WHERE chat_id=?)",
+        (chat_id,),
     ).fetchone()
     if row is None:
         return None
-    chat, seq, turns, saved, parent, closed = row
+    chat, chat_id, seq, turns, saved, parent, closed = row
     last = db.execute("SELECT max(seq) FROM event WHERE chat=?", (chat,)).get or 0
     if last != seq:
         _corrupt(chat_id, f"the session ends at {seq}, its journal at {last}")
@@ -104,8 +114,8 @@ def find(db: apsw.Connection, chat_id: ChatId, message_id: str) -> Found | None:
     """Read what became of the message with a key."""
     row = db.execute(
         "SELECT turn.turn, turn.accepted_seq, turn.status, turn.reason, turn.error"
-        " FROM session JOIN message USING (chat) JOIN turn USING (chat, turn)"
-        " WHERE chat_id=? AND message_id=? AND position=-1",
+        " FROM message JOIN turn USING (chat, turn)"
+        " WHERE chat=(SELECT chat FROM address WHERE chat_id=?) AND message_id=? AND position=-1",
         (chat_id, message_id),
     ).fetchone()
     return None if row is None else Found(*row)
@@ -113,15 +123,16 @@ def find(db: apsw.Connection, chat_id: ChatId, message_id: str) -> Found | None:
 
 def events(db: apsw.Connection, chat_id: ChatId, after: int, rows_max: int) -> tuple[Event, ...]:
     """Read events of a session."""
-    chat = _chat(db, chat_id)
-    return () if chat is None else stored(db, chat, max(after, 0), rows_max, chat_id)
+    found = _chat(db, chat_id)
+    return () if found is None else stored(db, found[0], max(after, 0), rows_max, found[1])
 
 
 def messages(db: apsw.Connection, chat_id: ChatId, before_turn: int | None, rows_max: int) -> Page:
     """Read whole ended turns, newest first, until the page is full; fold their events into messages."""
-    chat = _chat(db, chat_id)
-    if chat is None:
+    found = _chat(db, chat_id)
+    if found is None:
         return Page((), None)
+    chat, chat_id = found
     before = END if before_turn is None else min(before_turn, END)
     turns = db.execute(
         "SELECT turn, accepted_seq, ended_seq, (SELECT count(*) FROM message"
@@ -172,10 +183,12 @@ def _corrupt(chat_id: ChatId, message: str) -> NoReturn:
     raise StoreCorruptError(message, chat_id=chat_id, hint="run `actors doctor` on the store")
 
 
-def _chat(db: apsw.Connection, chat_id: ChatId) -> int | None:
-    """Find the key of a session."""
-    row = db.execute("SELECT chat FROM session WHERE chat_id=?", (chat_id,)).fetchone()
-    return None if row is None else row[0]
+def _chat(db: apsw.Connection, chat_id: ChatId) -> tuple[int, ChatId] | None:
+    """Find the key of a session, and the id that it has now."""
+    row = db.execute(
+        "SELECT chat, chat_id FROM session WHERE chat=(SELECT chat FROM address WHERE chat_id=?)", (chat_id,)
+    ).fetchone()
+    return None if row is None else (row[0], ChatId(row[1]))
 
 
 def _chat_ids(db: apsw.Connection, statement: str, *values: str | int) -> Iterator[ChatId]:

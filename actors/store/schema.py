@@ -133,6 +133,14 @@ MIGRATIONS: Final[tuple[str, ...]] = (
         due_s REAL NOT NULL,
         PRIMARY KEY (chat, key)
     ) STRICT;
+
+    CREATE TABLE alias (
+        chat_id TEXT PRIMARY KEY,
+        chat INTEGER NOT NULL REFERENCES session ON DELETE CASCADE
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX alias_by_chat ON alias (chat);
+    CREATE VIEW address AS SELECT chat_id, chat FROM session UNION ALL SELECT chat_id, chat FROM alias;
+    CREATE VIEW given_up AS SELECT chat_id FROM tombstone UNION ALL SELECT chat_id FROM alias;
     """,
 )
 

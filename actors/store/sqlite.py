@@ -8,7 +8,6 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from operator import itemgetter
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -20,10 +19,18 @@ from actors.core.events import Event
 from actors.core.ids import ChatId
 from actors.core.state import SessionState
 from actors.errors import StoreCorruptError, StoreError, StoreFencedError, StoreSchemaError, StoreUnavailableError
-from actors.ports import Append, Committed, Conflict, Entry, Erase, Found, Journal, Offload, Opened, Outcome, Page
+from actors.ports import (
+    Entry,
+    Found,
+    Journal,
+    Offload,
+    Opened,
+    Outcome,
+    Page,
+)
 from actors.store import queries
+from actors.store.group import Group
 from actors.store.ownership import Ownership
-from actors.store.projections import ORDER, UPDATE_SESSION, Row, Rows
 from actors.store.schema import MIGRATIONS, migrate, schema_version
 
 T = TypeVar("T")
@@ -196,9 +203,9 @@ class SQLiteJournal(Journal):
         """Write one group: first as if nothing conflicts, and entry by entry only if something does."""
         chat_id = entries[0].chat_id if len(entries) == 1 else None
         with self._writing, translated("commit", chat_id):
-            outcomes = self._transact(entries, _Group.write_together)
+            outcomes = self._transact(entries, Group.write_together)
             if outcomes is None:
-                outcomes = self._transact(entries, _Group.write_apart)
+                outcomes = self._transact(entries, Group.write_apart)
             assert outcomes is not None, "apart, each entry has its own outcome"
             return outcomes
 
@@ -207,7 +214,7 @@ class SQLiteJournal(Journal):
         writer = self._writer
         if writer is None:
             raise _closed()
-        group = _Group(writer, self._keys)
+        group = Group(writer, self._keys)
         writer.execute("BEGIN IMMEDIATE")
         try:
             epoch = writer.execute("SELECT epoch FROM owner").get
@@ -226,97 +233,7 @@ class SQLiteJournal(Journal):
                 writer.execute("ROLLBACK")
 
 
-class _Group:
-    """A group of entries in the transaction that writes it.
-
-    ``found`` are the keys of sessions that were looked up or made here: good for others once this is committed.
-    """
-
-    def __init__(self, writer: apsw.Connection, keys: dict[str, int]) -> None:
-        """Write through a connection that is in a transaction; ``keys`` are known from before."""
-        self._writer = writer
-        self._keys = keys
-        self.found: dict[str, int] = {}
-
-    def write_together(self, entries: Sequence[Entry]) -> list[Outcome] | None:
-        """Write all entries, or say with None that one of them does not follow its session."""
-        appends: list[tuple[int, Append]] = []
-        for entry in entries:
-            if isinstance(entry, Append):
-                chat = self._keys.get(entry.chat_id) or self._key(entry.chat_id)
-                if chat is None:
-                    return None
-                appends.append((chat, entry))
-            else:
-                self._erase(entry)  # at once; an entry before it then finds nothing to follow, and none is written
-        # In the order of their keys: neighbours share pages of the indexes, and each is fetched once.
-        appends.sort(key=itemgetter(0))
-        rows = Rows()
-        for chat, append in appends:
-            try:
-                rows.add(chat, append.expected_seq, append.events)
-            except StoreCorruptError as error:
-                raise queries.of_session(append.chat_id, error) from error
-        return [Committed()] * len(entries) if self._write_rows(rows) else None
-
-    def write_apart(self, entries: Sequence[Entry]) -> list[Outcome]:
-        """Write one entry after the other, but for those that conflict or were written before."""
-        outcomes: list[Outcome] = []
-        for entry in entries:
-            outcome = self._check(entry)
-            if outcome is None:
-                written = self.write_together([entry])
-                assert written is not None, "it follows its session, and nobody else writes in this transaction"
-            outcomes.append(outcome or Committed())
-        return outcomes
-
-    def _write_rows(self, rows: Rows) -> bool:
-        """Write rows, unless a session is not where its entry expects it to be."""
-        before = self._writer.total_changes()
-        _execute(self._writer, UPDATE_SESSION, rows.sessions)
-        if self._writer.total_changes() - before != len(rows.sessions):
-            return False
-        for statement in ORDER:
-            _execute(self._writer, statement, rows.by_statement[statement])
-        return True
-
-    def _key(self, chat_id: ChatId) -> int | None:
-        """Look the key of a session up, or make the session; None if it was erased, since nothing brings it back."""
-        key = self.found.get(chat_id)
-        if key is None:
-            key = self._writer.execute("SELECT chat FROM session WHERE chat_id=?", (chat_id,)).get
-        if key is None:
-            key = self._writer.execute(
-                "INSERT INTO session (chat_id, seq, turns) SELECT ?1, 0, 0"
-                " WHERE NOT EXISTS (SELECT 1 FROM tombstone WHERE chat_id=?1) RETURNING chat",
-                (chat_id,),
-            ).get
-        if key is not None:
-            self.found[chat_id] = key
-        return key
-
-    def _erase(self, entry: Erase) -> None:
-        """Remove a session; its rows go with it by their foreign keys. A key is never given to another session."""
-        self._keys.pop(entry.chat_id, None)
-        self._writer.execute("DELETE FROM session WHERE chat_id=?", (entry.chat_id,))
-        self._writer.execute("INSERT OR REPLACE INTO tombstone VALUES (?,?)", (entry.chat_id, entry.at_s))
-
-    def _check(self, entry: Entry) -> Outcome | None:
-        """Say why an entry cannot be written: it conflicts, or it was written already; None if it can."""
-        if isinstance(entry, Erase):
-            return None
-        row = self._writer.execute("SELECT chat, seq FROM session WHERE chat_id=?", (entry.chat_id,)).fetchone()
-        if row is None:
-            buried = self._writer.execute("SELECT 1 FROM tombstone WHERE chat_id=?", (entry.chat_id,)).get
-            return Conflict(0) if buried or entry.expected_seq else None
-        chat, seq = row
-        if seq == entry.expected_seq:
-            return None
-        stored = queries.stored(self._writer, chat, entry.expected_seq, len(entry.events), entry.chat_id)
-        return Committed() if stored == entry.events else Conflict(seq)
-
-
-_Write = Callable[[_Group, Sequence[Entry]], list[Outcome] | None]
+_Write = Callable[[Group, Sequence[Entry]], list[Outcome] | None]
 
 
 @contextmanager
@@ -402,12 +319,6 @@ def _close(connection: apsw.Connection | None) -> None:
     if connection is not None:
         with suppress(apsw.Error):
             connection.close()
-
-
-def _execute(db: apsw.Connection, statement: str, rows: list[Row]) -> None:
-    """Run one statement for many rows."""
-    if rows:
-        db.executemany(statement, rows)
 
 
 def _queue(*readers: apsw.Connection | None) -> queue.SimpleQueue[apsw.Connection | None]:

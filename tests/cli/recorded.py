@@ -81,6 +81,13 @@ async def stored(store: Path, *chat_ids: str) -> Path:
     return store
 
 
+async def migrated(store: Path) -> Path:
+    """Make a store with a session that was the draft ``draft:a`` and is ``live:b`` now."""
+    async with living(store, "draft:a") as runtime:
+        await runtime.migrate("draft:a", "live:b")
+    return store
+
+
 @asynccontextmanager
 async def hanging(store: Path, chat_id: str) -> AsyncIterator[Runtime]:
     """Open a runtime on a store with a session whose turn waits for a tool, and with a second turn that is queued."""

@@ -22,6 +22,7 @@ async def test_a_sound_store_has_only_good_lines(tmp_path: Path, capsys: pytest.
         "ok  schema",
         "ok  integrity",
         "ok  foreign keys",
+        "ok  aliases",
         "ok  numbering",
         "ok  projections",
         "ok  owner",

@@ -11,7 +11,7 @@ from actors.errors import StoreSchemaError, StoreUnavailableError, UnknownChatEr
 from actors.host import open_runtime
 from actors.recordings.canonical import Digest, digest_conversation
 from actors.recordings.reader import read_sample
-from tests.cli.recorded import echo, hanging, living, records, stored
+from tests.cli.recorded import echo, hanging, living, migrated, records, stored
 
 
 async def test_every_message_is_a_line_in_the_order_of_ids_and_turns(
@@ -154,3 +154,14 @@ async def test_a_file_that_is_no_store_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "s.db").write_bytes(b"not a database, but long enough to be looked at" * 100)
     with pytest.raises(StoreSchemaError, match="no store or is damaged"):
         await export(tmp_path / "s.db", (), canonical=False)
+
+
+async def test_a_session_is_chosen_by_an_id_that_it_had_before(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is written once, under the id that it has now."""
+    store = await migrated(tmp_path / "s.db")
+    await export(store, ("draft:a", "live:b"), canonical=False)
+    assert {line["chat_id"] for line in records(capsys.readouterr().out)} == {"live:b"}
+    await export(store, ("draft:a", "live:b", "draft:a"), canonical=True)
+    assert len(records(capsys.readouterr().out)) == 1

@@ -6,7 +6,7 @@ import pytest
 
 from actors.cli.inspection import inspect
 from actors.errors import StoreUnavailableError, UnknownChatError
-from tests.cli.recorded import hanging, living, records, stored
+from tests.cli.recorded import hanging, living, migrated, records, stored
 
 
 async def test_every_session_is_a_row_of_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -79,3 +79,16 @@ async def test_an_unknown_session_or_store_is_an_error(tmp_path: Path) -> None:
     store = await stored(tmp_path / "s.db", "live:a")
     with pytest.raises(UnknownChatError):
         await inspect(store, "live:b", as_json=False)
+
+
+async def test_a_session_is_looked_at_by_an_id_that_it_had_before(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is shown has the id that it has now; the list does not show it twice."""
+    store = await migrated(tmp_path / "s.db")
+    await inspect(store, "draft:a", as_json=True)
+    (found,) = records(capsys.readouterr().out)
+    assert (found["chat_id"], found["last_events"][-1]["kind"]) == ("live:b", "session.migrated")
+    await inspect(store, None, as_json=True)
+    (found,) = records(capsys.readouterr().out)
+    assert [session["chat_id"] for session in found["sessions"]] == ["live:b"]

@@ -108,6 +108,7 @@ def test_every_kind_has_a_tag_of_its_own() -> None:
     """The words in every store that exists: the subject, and what happened to it."""
     assert [kind.__struct_config__.tag for kind in KINDS] == [
         "session.created",
+        "session.migrated",
         "message.added",
         "message.accepted",
         "turn.started",

@@ -12,6 +12,7 @@ from actors.core.lifecycle import ToolStatus, TurnStatus
 KINDS: tuple[type[Command], ...] = get_args(Command)
 FROM_OUTSIDE = {
     "Create",
+    "Migrate",
     "Accept",
     "Begin",
     "Answer",

@@ -262,6 +262,7 @@ def test_the_reasons_of_a_drop_are_a_closed_set_of_words() -> None:
         "malformed_id",
         "unknown_chat",
         "deleted_chat",
+        "conflict",
         "stale_incarnation",
         "expired",
         "duplicate",

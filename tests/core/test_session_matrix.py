@@ -17,6 +17,7 @@ from actors.core.commands import (
     DropReminder,
     Emit,
     Finish,
+    Migrate,
     Recover,
     Remind,
     Seed,
@@ -39,6 +40,7 @@ from actors.core.events import (
     ReminderSkipped,
     SeedPart,
     SessionCreated,
+    SessionMigrated,
     StateSaved,
     TextAppended,
     ToolCalled,
@@ -46,6 +48,7 @@ from actors.core.events import (
     TurnEnded,
     TurnStarted,
 )
+from actors.core.ids import ChatId
 from actors.core.lifecycle import PartStatus, ToolStatus, TurnStatus
 from actors.core.limits import Limits
 from actors.core.session import decide
@@ -81,6 +84,8 @@ SAID = TextAppended(1, 1, 0, 0, "text", 0, "Hi", PartStatus.STREAMING)
 
 COMMANDS: dict[str, Command] = {
     "create": Create((Seed("s1", "system", (SeedPart("text", "Be brief."),)),)),
+    "migrate": Migrate(ChatId("live:43")),
+    "migrate to its own id": Migrate(CHAT),
     "accept": HELLO,
     "accept too late": Accept("m9", "hello", deadline_s=NOW_S),
     "begin": Begin(),
@@ -130,6 +135,16 @@ LATE = "refused: not_running"
 
 DECIDED: dict[str, tuple[str, ...]] = {
     "create": (
+        "= idle",
+        "= queued",
+        "= running",
+        "= running",
+        "= running",
+        "= waiting",
+        "= waiting",
+    ),
+    "migrate": ("refused: conflict",) * 7,
+    "migrate to its own id": (
         "= idle",
         "= queued",
         "= running",
@@ -280,6 +295,7 @@ REFUSED_WHEN_FULL = (
 
 EVOLVED: tuple[tuple[EventBody, str], ...] = (
     (SessionCreated(), "idle queued running running running waiting waiting"),
+    (SessionMigrated(CHAT, ChatId("live:43")), "idle queued running running running waiting waiting"),
     (MessageAdded("s1", "system", ()), "idle queued running running running waiting waiting"),
     (MessageAccepted("m3", 3, "hello"), "queued queued running running running waiting waiting"),
     (TurnStarted(1, 1), "idle running running running running waiting waiting"),

@@ -2,13 +2,21 @@
 
 import pytest
 
-from actors import InvalidEnvelopeError, OverloadedError, RefusedError, UnavailableError, UnknownChatError
+from actors import (
+    ConflictError,
+    InvalidEnvelopeError,
+    OverloadedError,
+    RefusedError,
+    UnavailableError,
+    UnknownChatError,
+)
 from actors.core.ids import DropReason
 from actors.runtime.refusals import refused
 
 KINDS: dict[type[RefusedError], set[str]] = {
     InvalidEnvelopeError: {"missing_id", "wrong_type", "malformed_id", "duplicate", "invalid_payload"},
     UnknownChatError: {"unknown_chat", "deleted_chat"},
+    ConflictError: {"conflict"},
     OverloadedError: {
         "mailbox_full", "memory_full", "busy", "queue_full", "reminders_full", "children_full", "coalesced", "dropped",
         "stash_full",

@@ -61,6 +61,7 @@ async def test_a_sound_store_has_no_faults(store: Path) -> None:
         "schema",
         "integrity",
         "foreign keys",
+        "aliases",
         "numbering",
         "projections",
         "owner",
@@ -226,3 +227,23 @@ async def test_a_lock_file_that_nobody_holds_names_no_owner(text: str, store: Pa
     """Whatever an earlier owner, or somebody else, left in it."""
     (store.parent / "s.db.lock").write_text(text)
     assert owner_of(store) == ""
+
+
+async def test_doctor_holds_the_ids_of_a_session_against_its_events(store: Path) -> None:
+    """An id leads to one session, and to the one whose events name it; what a migration leaves is sound."""
+    async with open_runtime(store, agent=assistant) as runtime:
+        await runtime.create("draft:a")
+        await runtime.migrate("draft:a", "live:c")
+    assert faults(store) == {}
+    for statement, detail in (
+        ("INSERT INTO tombstone VALUES ('draft:a', 0.0)", "draft:a stands for more than one"),
+        ("DELETE FROM tombstone; INSERT INTO session (chat_id, seq, turns) VALUES ('draft:a', 0, 0)", "draft:a stands"),
+        ("DELETE FROM session WHERE chat_id='draft:a'; DELETE FROM alias", "live:c has other ids"),
+        ("INSERT INTO alias SELECT 'draft:a', chat FROM session WHERE chat_id='live:a'", "live:a has other ids"),
+        (
+            "DELETE FROM alias; INSERT INTO alias SELECT 'draft:b', chat FROM session WHERE chat_id='live:c'",
+            "live:c has",
+        ),
+    ):
+        change(store, statement)
+        assert faults(store)["aliases"].startswith(detail), statement

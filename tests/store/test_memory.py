@@ -6,10 +6,11 @@ from typing_extensions import override
 
 from tests.store.journal_contract import JournalContract
 from tests.store.places import MemoryPlace, Place
+from tests.store.rename_contract import RenameContract
 from tests.store.standing_contract import StandingContract
 
 
-class TestMemoryJournal(JournalContract):
+class TestMemoryJournal(JournalContract, RenameContract):
     """All of the contract."""
 
     @override

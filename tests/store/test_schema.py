@@ -23,6 +23,7 @@ CHILDREN = {
     "message": "INSERT INTO message VALUES (99, 1, 0, -1, 1, 'user', 'key')",
     "part": "INSERT INTO part VALUES (1, 1, 9, 9, 0, 'text', 'complete', 1, 1, 1)",
     "tool_call": "INSERT INTO tool_call VALUES (1, 99, 1, 0, 'id', 'name', 'running', 1, NULL)",
+    "alias": "INSERT INTO alias VALUES ('draft:9', 99)",
     "prompt": "INSERT INTO prompt VALUES (1, 99, 1, 0, 'open', 1, NULL)",
     "reminder": "INSERT INTO reminder VALUES (99, 'tea', 1, 0, 0.0)",
 }
@@ -172,6 +173,9 @@ async def test_an_erased_session_leaves_a_row_in_no_table(tmp_path: Path, connec
     async with opened(FilePlace(tmp_path)) as (journal, _):
         for chat_id in (CHAT, OTHER):
             await fill(journal, *entries_of(chat_id, [(SessionCreated(),), bodies]))
+            connections[0].execute(
+                "INSERT INTO alias SELECT 'draft:' || chat_id, chat FROM session WHERE chat_id=?", (chat_id,)
+            )
         db = connections[0]
         tables = [table for table in tables_of(db) if table not in {"owner", "tombstone"}]
         assert set(tables) == {"session", *CHILDREN}

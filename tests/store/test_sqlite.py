@@ -24,13 +24,14 @@ from tests.store.faulty_disk import FaultyDisk
 from tests.store.histories import CHAT, OTHER, Story, append, created, entries_of, events_of, keys_of, text
 from tests.store.journal_contract import JournalContract, accepted, completed
 from tests.store.places import ROWS, FilePlace, MemoryPlace, Place, fill, numbers, opened
+from tests.store.rename_contract import RenameContract
 from tests.store.standing_contract import StandingContract
 
 T = TypeVar("T")
 Read = Callable[[Journal], Awaitable[object]]
 
 
-class TestSQLiteJournal(JournalContract):
+class TestSQLiteJournal(JournalContract, RenameContract):
     """All of the contract."""
 
     @override
