@@ -53,7 +53,7 @@ def accept(ref: Ref, services: Services, group: Group, request: Request, first: 
     turn = group.state.turns
     origin = request.envelope.origin
     if origin is not None:
-        ref.origins[turn] = origin
+        ref.note_origin(turn, origin)
     effects = group.effects
     started = bool(effects) and effects[-1].turn == turn and type(effects[-1]) is StartTurn
     seq = ref.seq + len(group.bodies) - started

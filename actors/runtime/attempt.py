@@ -88,7 +88,8 @@ class Outlet(TurnPort):
 
     @override
     def origin(self, turn: Turn) -> Origin:
-        return self.ref.origins.get(turn.number) or self.services.kin.origin_of(turn.chat_id) or _NO_ORIGIN
+        noted = None if self.ref.origins is None else self.ref.origins.get(turn.number)
+        return noted or self.services.kin.origin_of(turn.chat_id) or _NO_ORIGIN
 
     @override
     async def spawn(self, turn: Turn, text: object, name: str) -> Child:

@@ -23,8 +23,8 @@ def publish(outlet: Outlet, events: tuple[Event, ...], state: SessionState, turn
         if kind is TurnEnded:
             assert isinstance(body, TurnEnded), "kind is its type"
             counts.turns[body.status] += 1
-            if ref.origins:
-                ref.origins.pop(body.turn, None)
+            if ref.origins is not None:
+                ref.forget_origin(body.turn)
             if recorder.informing:
                 _record_end(services, event, body)
         elif kind is TextAppended:

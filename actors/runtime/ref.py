@@ -103,8 +103,8 @@ class Ref:
         self.last_error = ""
         self.recent: dict[str, Accepted] = {}
         self.executed = 0
-        self.origins: dict[int, Origin] = {}
-        """What caused the open turns that something in this process caused, by their numbers."""
+        self.origins: dict[int, Origin] | None = None
+        """What caused the open turns that something in this process caused, by their numbers; None while none is."""
         self.handling_since_s = math.inf
         """When the handler that runs now was called, at the latest; infinite if none runs."""
         self.overran = False
@@ -138,6 +138,17 @@ class Ref:
         """Be known under another id; whatever is shown from now on says so."""
         self.chat_id = chat_id
         self.broadcast.rename(chat_id)
+
+    def note_origin(self, turn: int, origin: Origin) -> None:
+        """Keep in mind what caused a turn until it ends."""
+        if self.origins is None:
+            self.origins = {}
+        self.origins[turn] = origin
+
+    def forget_origin(self, turn: int) -> None:
+        """Forget what caused a turn, if anything is known of it."""
+        if self.origins is not None and self.origins.pop(turn, None) is not None and not self.origins:
+            self.origins = None
 
     def remember(self, accepted: Accepted) -> None:
         """Keep an idempotency key at hand."""

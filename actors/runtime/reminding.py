@@ -62,7 +62,7 @@ async def remind(ref: Ref, services: Services) -> Group:
         group.size_bytes = sum(len(reminder.text) for reminder in reminders)
         for body in group.bodies:
             if isinstance(body, MessageAccepted):
-                ref.origins[body.turn] = Origin(body.sender, causation_id=body.message_id)
+                ref.note_origin(body.turn, Origin(body.sender, causation_id=body.message_id))
     else:
         arm(ref, services)
         due_s = first_due_s(reminders)

@@ -29,7 +29,7 @@ class Handler(Desk):
         self._ref = ref
         self._services = services
         self._session = Session(ref.chat_id, ref.incarnation, self)
-        self._timers = Timers(ref, services)
+        self._timers: Timers | None = None
         self._aside: Letter | None = None
         ref.mailbox.bring_back()
 
@@ -139,15 +139,18 @@ class Handler(Desk):
 
     @override
     def start_timer(self, key: object, payload: object, every_s: object, after_s: object) -> None:
+        if self._timers is None:
+            self._timers = Timers(self._ref, self._services)
         self._timers.start(key, payload, every_s, after_s)
 
     @override
     def stop_timer(self, key: object) -> bool:
-        return self._timers.stop(key)
+        return self._timers is not None and self._timers.stop(key)
 
     def close(self) -> None:
         """Stop the timers: the incarnation has ended."""
-        self._timers.close()
+        if self._timers is not None:
+            self._timers.close()
 
     def _take_back(self, letter: Letter | None) -> None:
         """Count a message as handled whose handler set it aside and then failed all the same: it is not run again."""

@@ -44,7 +44,7 @@ async def census(runtime: Runtime) -> dict[str, int]:
         "kin": len(services.kin),
         "expiries": len(services.expiries),
         "timers": len(services.timers),
-        "origins": sum(len(ref.origins) for ref in refs),
+        "origins": sum(len(ref.origins or ()) for ref in refs),
         "pending writes": int(not services.committer.idle),
         "creating": len(runtime._directory._creating),  # noqa: SLF001 - as above
     }

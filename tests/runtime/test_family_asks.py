@@ -184,7 +184,7 @@ async def test_causes_are_forgotten_with_their_turns(autojump_clock: MockClock) 
         await (await runtime.send(A, "go")).result()
         ref = runtime._registry.get(B)  # noqa: SLF001 - what is counted is inside
         assert ref is not None
-        assert ref.origins == {}
+        assert ref.origins is None
 
 
 async def test_what_is_sent_is_sent_once_under_its_key(autojump_clock: MockClock) -> None:

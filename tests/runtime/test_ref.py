@@ -5,6 +5,7 @@ import trio
 from trio.testing import MockClock
 
 from actors import Limits
+from actors.core.envelope import Origin
 from actors.core.events import Event, EventBody, MessageAccepted, PartKind, TextAppended, TurnEnded, TurnStarted
 from actors.core.ids import ChatId
 from actors.core.lifecycle import PartStatus, SessionPhase, TurnStatus
@@ -186,3 +187,22 @@ def test_a_ref_remembers_the_last_keys_only() -> None:
         ref.remember(Accepted(f"key.{number}", number, number, 1))
     assert list(ref.recent) == [f"key.{number}" for number in range(10, RECENT_MAX + 10)]
     assert ref.recent["key.20"].turn == 20
+
+
+def origins_of(ref: Ref) -> dict[int, Origin] | None:
+    """Look at what is known of the causes of turns."""
+    return ref.origins
+
+
+def test_what_caused_a_turn_is_known_until_it_ends() -> None:
+    """And a session that nothing in this process caused anything in holds nothing for it."""
+    ref = Ref(CHAT, Limits(), Budget(1000))
+    assert origins_of(ref) is None
+    ref.forget_origin(1)
+    ref.note_origin(1, Origin("live:a"))
+    ref.note_origin(2, Origin("live:b"))
+    ref.forget_origin(1)
+    assert origins_of(ref) == {2: Origin("live:b")}
+    ref.forget_origin(7)
+    ref.forget_origin(2)
+    assert origins_of(ref) is None
