@@ -336,7 +336,7 @@ class Runtime:
     def _ways_to(self, chat_id: ChatId, accepted: Accepted) -> Ways:
         """Say what can be done about a message that a turn had accepted."""
         receipt = Receipt(self, chat_id, accepted)
-        return Ways(receipt.result, receipt.cancel)
+        return Ways(receipt.result, receipt.cancel, self._registry.resolve)
 
     def _known(self, chat_id: object) -> ChatId:
         """Parse an id and return the one that its session has now, or raise why there is none."""

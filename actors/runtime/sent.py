@@ -11,10 +11,14 @@ from actors.runtime.ref import Accepted, TurnResult
 
 @attrs.frozen
 class Ways:
-    """What can be done about a message that is on disk: wait for the end of its turn, or stop it."""
+    """What can be done about a message that is on disk: wait for the end of its turn, or stop it.
+
+    ``resolve`` says which id leads where now, since an id may change while somebody waits.
+    """
 
     result: Callable[[], Awaitable[TurnResult]]
     cancel: Callable[[], Awaitable[TurnResult]]
+    resolve: Callable[[ChatId], ChatId]
 
 
 class Sent:
@@ -36,7 +40,8 @@ class Sent:
         Raises DeadlockError, with the path, if the session may be waiting for the one that sent it: the wait would
         never end. Raises UnavailableError if the session is stopped or quarantined first.
         """
-        if self.chat_id in self._waiting:
+        resolve = self._ways.resolve
+        if resolve(self.chat_id) in {resolve(each) for each in self._waiting}:
             path = " -> ".join((*self._waiting, self.chat_id))
             message = f"a turn would wait for itself: {path}"
             hint = "do not wait for the result, or send it with runtime.send"

@@ -20,7 +20,7 @@ async def cancelled() -> TurnResult:
 
 
 ACCEPTED = Accepted("m1", 7, 9, 1)
-WAYS = Ways(completed, cancelled)
+WAYS = Ways(completed, cancelled, lambda chat_id: chat_id)
 A, B = ChatId("live:a"), ChatId("live:b")
 
 
@@ -39,6 +39,13 @@ async def test_a5_a_turn_does_not_wait_for_a_session_that_may_wait_for_it(autoju
         await sent.result()
     assert caught.value.outcome == "unknown"
     assert (await sent.cancel()).status == "cancelled"
+
+
+async def test_a5_another_id_of_the_same_session_is_no_way_round(autojump_clock: MockClock) -> None:
+    """A session that was given another id since may be waiting all the same."""
+    ways = Ways(completed, cancelled, lambda chat_id: B if chat_id == ChatId("draft:b") else chat_id)
+    with pytest.raises(DeadlockError):
+        await Sent(B, ACCEPTED, ways, (ChatId("draft:b"), A)).result()
 
 
 def test_a_child_has_the_name_that_its_parent_gave_it() -> None:
