@@ -55,6 +55,8 @@ class _Chat:
                 self._start(event, body)
             case TurnEnded():
                 self._end(event, body)
+            case StateSaved(turn=0) if not self.accepted:
+                pass  # a fork begins with the state that its source had
             case _ if isinstance(body, _OF_A_RUNNING_TURN):
                 self._go_on(event, body.turn)
                 self._account(event)

@@ -32,10 +32,16 @@ class Parent:
 
 @attrs.frozen
 class Create:
-    """Bring a session into being, with the messages it starts from, as a child if there is a parent."""
+    """Bring a session into being, with the messages it starts from, as a child if there is a parent.
+
+    A fork has the agent's ``state`` too; ``forked_from`` is the session whose history up to turn ``forked_at`` it has.
+    """
 
     seeds: tuple[Seed, ...] = ()
     parent: Parent | None = None
+    state: str | None = None
+    forked_from: str = ""
+    forked_at: int = 0
 
 
 @attrs.frozen

@@ -24,25 +24,29 @@ class Body(msgspec.Struct, frozen=True, tag_field="kind", omit_defaults=True, gc
 
 
 class SeedPart(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A part of a message that was there before the first turn: a system prompt, a greeting."""
+    """A part of a message that was there before the first turn: a system prompt, a greeting, what was forked."""
 
     kind: Literal["text", "thinking", "tool_call", "tool_result"]
     text: str
     name: str = ""
     call_id: str = ""
+    status: str = "complete"
 
 
 class SessionCreated(Body, frozen=True, tag="session.created", gc=False):
     """The session exists from here on.
 
     ``parent`` is the session whose turn ``parent_turn`` spawned it, empty for a session of its own; ``depth`` counts
-    its ancestors, and ``name`` is what its parent calls it.
+    its ancestors, and ``name`` is what its parent calls it. ``forked_from`` is the session whose history up to turn
+    ``forked_at`` it begins with, empty if it is no fork.
     """
 
     parent: str = ""
     parent_turn: int = 0
     depth: int = 0
     name: str = ""
+    forked_from: str = ""
+    forked_at: int = 0
 
 
 class SessionMigrated(Body, frozen=True, tag="session.migrated", gc=False):

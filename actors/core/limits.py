@@ -83,6 +83,8 @@ class Limits:
     page_rows_max: int = _count(500, 1, 100_000)
     # Messages of one session kept in memory while it is active; older ones are read in pages.
     history_messages_max: int = _count(2000, 1, 1_000_000)
+    # Messages that a fork may begin with. They are one commit and are folded at once, some ten microseconds each.
+    fork_messages_max: int = _count(10_000, 1, 1_000_000)
 
     # Supervision: Kameo's budget per child, Pekko's back-off with full jitter.
     restarts_max: int = _count(5, 0, 1000)

@@ -191,9 +191,12 @@ def _create(state: SessionState, command: Create) -> Decision:
     )
     parent = command.parent
     created = (
-        SessionCreated() if parent is None else SessionCreated(parent.chat_id, parent.turn, parent.depth, parent.name)
+        SessionCreated(forked_from=command.forked_from, forked_at=command.forked_at)
+        if parent is None
+        else SessionCreated(parent.chat_id, parent.turn, parent.depth, parent.name)
     )
-    return Decision((created, *added))
+    saved = () if command.state is None else (StateSaved(0, command.state),)
+    return Decision((created, *added, *saved))
 
 
 def _close_child(state: SessionState) -> Decision:

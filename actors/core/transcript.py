@@ -248,7 +248,7 @@ class Transcript:
         body = event.body
         match body:
             case MessageAdded():
-                parts = tuple(Part(part.kind, part.text, part.name, part.call_id) for part in body.parts)
+                parts = tuple(Part(part.kind, part.text, part.name, part.call_id, part.status) for part in body.parts)
                 self._ended.append(Message(body.message_id, body.role, parts, 0, 0, event.seq))
             case MessageAccepted():
                 said = [Part("text", body.text)]

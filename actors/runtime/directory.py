@@ -27,6 +27,15 @@ from actors.runtime.services import Services
 SeedLike = Seed | tuple[str, str]
 """A message to begin a history with: a ``Seed``, or a role and a text."""
 
+_SAID = frozenset({"complete", "cut"})
+_PART_STATUSES = {
+    "text": _SAID,
+    "thinking": _SAID,
+    "tool_call": _SAID,
+    "tool_result": frozenset({"complete", "ok", "error", "cancelled", "interrupted"}),
+}
+"""What a part that is not growing any more can be, by its kind."""
+
 
 class Directory:
     """The sessions of a runtime, by their ids."""
@@ -42,27 +51,31 @@ class Directory:
 
     async def create(self, chat_id: object, history: Sequence[SeedLike], parent: Parent | None = None) -> ChatId:
         """Bring a session into being, or find it there; see ``Runtime.create``. With a ``parent`` it is a child."""
-        parsed = self._parsed(f"live:{self._services.clock.mint_id()}" if chat_id is None else chat_id)
+        parsed = self.parse(f"live:{self._services.clock.mint_id()}" if chat_id is None else chat_id)
         seeds = tuple(self._seed(number, seed) for number, seed in enumerate(history))
-        while parsed in self._creating:
-            await self._creating[parsed].wait()
-        parsed = self._registry.resolve(parsed)
-        if parsed in self._registry.known:
+        await self.make(parsed, Create(seeds, parent))
+        return self._registry.resolve(parsed)
+
+    async def make(self, chat_id: ChatId, command: Create) -> bool:
+        """Bring a session into being as the command says; False if it is there already, under this id or another."""
+        while chat_id in self._creating:
+            await self._creating[chat_id].wait()
+        if self._registry.resolve(chat_id) in self._registry.known:
             await trio.lowlevel.checkpoint()
-            return parsed
-        if parsed in self._registry.deleted:
+            return False
+        if chat_id in self._registry.deleted:
             raise refused(DropReason.DELETED_CHAT, chat_id=chat_id)
         check_going_on(self._services, chat_id)
-        self._creating[parsed] = trio.Event()
+        self._creating[chat_id] = trio.Event()
         try:
-            await self._create(parsed, Create(seeds, parent))
+            await self._create(chat_id, command)
         finally:
-            self._creating.pop(parsed).set()
-        return parsed
+            self._creating.pop(chat_id).set()
+        return True
 
     async def migrate(self, draft: object, live: object) -> ChatId:
         """Give a draft its authoritative id; see ``Runtime.migrate``."""
-        old_id, new_id = self._parsed(draft), self._parsed(live)
+        old_id, new_id = self.parse(draft), self.parse(live)
         while self._moving.get(old_id) == new_id:  # asked for already: what comes of it is seen below
             await self._creating[new_id].wait()
         verdict = judge_migration(old_id, new_id, self._known(old_id), self._known(new_id))
@@ -105,7 +118,7 @@ class Directory:
         )
 
     @staticmethod
-    def _parsed(chat_id: object) -> ChatId:
+    def parse(chat_id: object) -> ChatId:
         """Parse an id, or raise why it cannot be."""
         parsed = parse_chat_id(chat_id)
         if isinstance(parsed, DropReason):
@@ -122,9 +135,13 @@ class Directory:
             raise refused(DropReason.INVALID_PAYLOAD, detail, hint="give system, user, assistant or tool")
         texts: list[tuple[object, int]] = [(seed.message_id, MESSAGE_ID_CHARACTERS_MAX)]
         for part in seed.parts:
-            if part.kind not in {"text", "thinking", "tool_call", "tool_result"}:
+            if part.kind not in _PART_STATUSES:
                 detail = f"history[{number}] has a part of an unknown kind"
                 raise refused(DropReason.INVALID_PAYLOAD, detail, hint="give text, thinking, tool_call or tool_result")
+            if part.status not in _PART_STATUSES[part.kind]:
+                detail = f"history[{number}] has a part of an unknown status"
+                hint = f"give one of {', '.join(sorted(_PART_STATUSES[part.kind]))}"
+                raise refused(DropReason.INVALID_PAYLOAD, detail, hint=hint)
             texts += [(text or " ", self._text_bytes_max) for text in (part.text, part.name, part.call_id)]
         for value, bytes_max in texts:
             size = check_text(value, bytes_max, field=f"history[{number}]")
@@ -154,7 +171,8 @@ class Directory:
                 services.accounts.wrote(events)
             reply.set(result)
 
-        services.committer.submit(Append(chat_id, 0, events), 64, done)
+        size_bytes = sum(64 + sum(len(part.text) for part in seed.parts) for seed in command.seeds)
+        services.committer.submit(Append(chat_id, 0, events), 64 + size_bytes, done)
         result = await reply.wait()
         if isinstance(result, Failed):
             raise result.error

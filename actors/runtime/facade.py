@@ -15,6 +15,7 @@ from actors.ports import Page
 from actors.runtime.accounting import DeadLetter
 from actors.runtime.agent import Session
 from actors.runtime.appointments import order, reminder_of
+from actors.runtime.brancher import Brancher
 from actors.runtime.control import AnswerPrompt, CancelTurn, Delete, Prepare, Stop
 from actors.runtime.directory import Directory, SeedLike, check_going_on
 from actors.runtime.family import Family
@@ -73,6 +74,7 @@ class Runtime:
         self._directory = Directory(services, registry, router)
         family = Family(services, registry, router, self._directory, self._ways_to)
         services.family, services.kin.part = family, family.part
+        self._brancher = Brancher(services, registry, self._directory)
         # As they are: a call between would be a tenth of what a volatile message costs.
         self.tell = router.tell  # type: ignore[method-assign]  # the same signature, documented below
         self.ask = router.ask  # type: ignore[method-assign]  # as above
@@ -103,6 +105,21 @@ class Runtime:
         cancelled, or StoreError is raised, the outcome is unknown until it is repeated.
         """
         return await self._directory.migrate(draft, live)
+
+    async def fork(self, chat_id: object, new: object = None, *, after_turn: int | None = None) -> ChatId:
+        """Begin a new session with a copy of another's history up to a turn, durably, and return its id.
+
+        ``after_turn`` is the last turn that the new one has, 0 for what was there before the first; without it that is
+        the last turn which, with all before it, has ended. Whole ended turns are copied, as messages that the new
+        session begins with, and the agent's state as it was then; a turn that is running is never cut, and goes on. The
+        two are independent from then on. Without ``new`` a ``live:`` id is minted. Repeating it with the same ``new``
+        finds the first.
+
+        Raises InvalidEnvelopeError for an id that does not fit the grammar, a turn that has not ended or is not there,
+        or a history beyond the limit ``fork_messages_max``; UnknownChatError if there is no such session; ConflictError
+        if ``new`` is something else already; StoreError if it cannot be read or written.
+        """
+        return await self._brancher.fork(self._known(chat_id), new, after_turn)
 
     async def send(  # noqa: PLR0913 - options, all named by the caller
         self,

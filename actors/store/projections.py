@@ -188,7 +188,18 @@ class Rows:
             case MessageAdded():
                 add[INSERT_MESSAGE].append((chat, 0, 0, seq, seq, body.role, body.message_id))
                 add[INSERT_PART] += [
-                    ("complete", len(part.text), seq, part.kind, seq, chat, 0, 0, seq, number)
+                    (
+                        "complete" if part.kind == "tool_result" else part.status,
+                        len(part.text),
+                        seq,
+                        part.kind,
+                        seq,
+                        chat,
+                        0,
+                        0,
+                        seq,
+                        number,
+                    )
                     for number, part in enumerate(body.parts)
                 ]
             case SessionCreated() if body.parent:
