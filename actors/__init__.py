@@ -3,6 +3,7 @@
 from actors.core.commands import Parent, Seed
 from actors.core.envelope import Origin
 from actors.core.events import (
+    AnsweredPrompt,
     AttemptInterrupted,
     Event,
     MessageAccepted,
@@ -10,6 +11,7 @@ from actors.core.events import (
     ParentEnded,
     PromptAnswered,
     PromptClosed,
+    PromptExpired,
     PromptOpened,
     ReminderDropped,
     ReminderFired,
@@ -29,7 +31,7 @@ from actors.core.ids import ChatId, DropReason
 from actors.core.limits import Limits
 from actors.core.overflow import Kind
 from actors.core.reminder import Reminder
-from actors.core.stream import Gap, ProgressSignal, SessionReady, TextSignal
+from actors.core.stream import Gap, ProgressSignal, PromptView, SessionReady, TextSignal
 from actors.core.transcript import Message, Part
 from actors.errors import (
     ActorsError,
@@ -43,6 +45,7 @@ from actors.errors import (
     InvalidEnvelopeError,
     LaggedError,
     OverloadedError,
+    PromptExpiredError,
     RecordingError,
     RefusedError,
     Reject,
@@ -70,6 +73,7 @@ from actors.runtime.turn import ToolCall, ToolOutcome, Turn
 __all__ = [
     "ActorsError",
     "Agent",
+    "AnsweredPrompt",
     "AskError",
     "AskTimeoutError",
     "AttemptInterrupted",
@@ -100,7 +104,10 @@ __all__ = [
     "ProgressSignal",
     "PromptAnswered",
     "PromptClosed",
+    "PromptExpired",
+    "PromptExpiredError",
     "PromptOpened",
+    "PromptView",
     "Receipt",
     "RecordingError",
     "RefusedError",

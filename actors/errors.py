@@ -12,6 +12,7 @@
     │   ├── HandlerError          the session's handler raised
     │   └── DeadlockError         the callee already waits for the caller
     ├── TurnOverError             something was written to a turn that has ended
+    ├── PromptExpiredError        nobody answered a question in time, and it has no default
     ├── SubscriptionError         a subscription cannot start or go on
     │   ├── CursorAheadError      the number to resume after does not exist yet
     │   └── LaggedError           the reader was too slow and was cut
@@ -104,6 +105,10 @@ class DeadlockError(AskError):
 
 class TurnOverError(ActorsError):
     """The agent's fault: it used a turn after the turn had ended; the output went nowhere."""
+
+
+class PromptExpiredError(ActorsError):
+    """Nobody's fault: the time to answer a question is over, and it has no default. Catch it around ``turn.ask``."""
 
 
 class SubscriptionError(ActorsError):

@@ -10,6 +10,7 @@ import attrs
 
 from actors.core.events import Event
 from actors.core.ids import ChatId
+from actors.core.lifecycle import PromptStatus
 from actors.core.state import SessionState
 from actors.core.transcript import Message
 
@@ -155,6 +156,10 @@ class Journal(Protocol):
 
     async def find(self, chat_id: ChatId, message_id: str) -> Found | None:
         """Return the user's message that an idempotency key names."""
+        ...
+
+    async def find_prompt(self, chat_id: ChatId, turn: int, prompt: int) -> PromptStatus | None:
+        """Return where a question of a session stands; None if there is no such question."""
         ...
 
     async def events(self, chat_id: ChatId, after: int, rows_max: int) -> tuple[Event, ...]:

@@ -15,6 +15,7 @@ PACKAGE = Path(actors.__file__).parent
 SURFACE = {
     "ActorsError",
     "Agent",
+    "AnsweredPrompt",
     "AskError",
     "AskTimeoutError",
     "AttemptInterrupted",
@@ -45,7 +46,10 @@ SURFACE = {
     "ProgressSignal",
     "PromptAnswered",
     "PromptClosed",
+    "PromptExpired",
+    "PromptExpiredError",
     "PromptOpened",
+    "PromptView",
     "Receipt",
     "RecordingError",
     "RefusedError",

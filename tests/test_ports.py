@@ -52,7 +52,18 @@ PAIRS = [(port, adapter) for port, adapters in ADAPTERS.items() for adapter in a
 PAIRS.sort(key=lambda pair: (pair[0].__name__, pair[1].__name__))
 
 ASKED: dict[type, set[str]] = {
-    Journal: {"open", "commit", "load", "find", "events", "messages", "sessions", "children", "close"},
+    Journal: {
+        "open",
+        "commit",
+        "load",
+        "find",
+        "find_prompt",
+        "events",
+        "messages",
+        "sessions",
+        "children",
+        "close",
+    },
     Clock: {"now_s", "wall_s", "busy_s", "dice", "mint_id"},
     Offload: {"run"},
 }

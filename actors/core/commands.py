@@ -4,12 +4,17 @@
 turn and the attempt they speak for, so that what an old attempt still says is recognised and refused.
 """
 
+from typing import Literal
+
 import attrs
 import msgspec
 
 from actors.core.events import EventBody, Missed, SeedPart
 from actors.core.ids import ChatId
 from actors.core.lifecycle import ToolStatus, TurnStatus
+
+OnInterrupted = Literal["mark", "ask", "retry", "continue"]
+"""What becomes of a turn whose process ended; ``core/recovery`` has the table."""
 
 
 class Seed(msgspec.Struct, frozen=True):
@@ -81,7 +86,11 @@ class Emit:
 
 @attrs.frozen
 class Ask:
-    """Ask a person something on behalf of the running turn."""
+    """Ask a person something on behalf of the running turn.
+
+    A question that an earlier attempt has asked in the same words is not asked again: it is still open, or has its
+    answer. ``taken`` are the numbers of the questions that this attempt has asked itself.
+    """
 
     turn: int
     attempt: int
@@ -89,11 +98,14 @@ class Ask:
     question: str
     choices: tuple[str, ...]
     bodies: tuple[EventBody, ...]
+    expires_at_s: float | None = None
+    default: str | None = None
+    taken: frozenset[int] = frozenset()
 
 
 @attrs.frozen
 class Answer:
-    """Answer an open prompt."""
+    """Answer an open prompt, of the running turn or of one that was interrupted."""
 
     turn: int
     prompt: int
@@ -101,8 +113,19 @@ class Answer:
 
 
 @attrs.frozen
+class Expire:
+    """End a prompt whose time is up; nothing comes of it if it is not, or if it is not open."""
+
+    turn: int
+    prompt: int
+
+
+@attrs.frozen
 class Finish:
-    """End the running turn: the rest of what it said, its state, its status."""
+    """End the running turn: the rest of what it said, its state, its status.
+
+    ``again`` says that the agent failed and is to try once more: only the attempt ends, and its turn is queued again.
+    """
 
     turn: int
     attempt: int
@@ -112,6 +135,7 @@ class Finish:
     reason: str = ""
     error: str = ""
     begin_next: bool = True
+    again: bool = False
 
 
 @attrs.frozen
@@ -123,13 +147,12 @@ class Cancel:
 
 @attrs.frozen
 class Recover:
-    """Settle a turn that was running when its process ended or its actor crashed.
+    """Settle a turn that was running when its process ended or its actor crashed, as the policy says.
 
-    Under ``retry`` it is queued again in front while fewer than ``attempts_max`` attempts were begun; otherwise, and
-    under ``mark``, it ends as interrupted.
+    Under every policy but ``mark`` it is begun again in some way while fewer than ``attempts_max`` attempts were begun.
     """
 
-    retry: bool
+    on_interrupted: OnInterrupted
     attempts_max: int
 
 
@@ -176,6 +199,7 @@ Command = (
     | Emit
     | Ask
     | Answer
+    | Expire
     | Finish
     | Cancel
     | Recover

@@ -2,11 +2,12 @@
 
 import attrs
 
-from actors.core.effects import Effect, Refusal
-from actors.core.events import EventBody
+from actors.core.effects import Effect, Refusal, StartTurn
+from actors.core.events import EventBody, TurnEnded, TurnStarted
 from actors.core.ids import DropReason
+from actors.core.lifecycle import TurnStatus
 from actors.core.limits import Limits
-from actors.core.state import SessionState
+from actors.core.state import SessionState, is_held
 
 
 @attrs.frozen
@@ -31,3 +32,24 @@ def refuse_late(state: SessionState, turn: int, attempt: int) -> Refusal | None:
     if running is None or running.queued.turn != turn or running.attempt != attempt:
         return Refusal(DropReason.NOT_RUNNING, f"turn {turn} attempt {attempt} is not running")
     return None
+
+
+def begin(state: SessionState, now_s: float) -> tuple[tuple[EventBody, ...], tuple[Effect, ...]]:
+    """Start the first queued turn that has not expired; end those before it that have. Nothing happens if one runs."""
+    if state.running is not None:
+        return (), ()
+    return begin_next(state, now_s)
+
+
+def begin_next(state: SessionState, now_s: float) -> tuple[tuple[EventBody, ...], tuple[Effect, ...]]:
+    """Start the first queued turn that has not expired, as if none ran: the one that runs ends in the same commit."""
+    expired: list[EventBody] = []
+    for queued in state.queue:
+        if queued.deadline_s is not None and queued.deadline_s <= now_s and not queued.attempts:
+            expired.append(TurnEnded(queued.turn, 0, TurnStatus.EXPIRED, reason="deadline"))
+            continue
+        if state.standing.prompts and is_held(state, queued.turn):
+            break  # nor does what is behind it begin
+        attempt = queued.attempts + 1
+        return (*expired, TurnStarted(queued.turn, attempt)), (StartTurn(queued.turn, attempt),)
+    return tuple(expired), ()

@@ -43,13 +43,13 @@ class Draft:
 
     __slots__ = ("_attempt", "_calls", "_message", "_parts", "_turn", "segment")
 
-    def __init__(self, turn: int, attempt: int) -> None:
-        """Begin with nothing said."""
+    def __init__(self, turn: int, attempt: int, *, messages: int = 0, calls: int = 0) -> None:
+        """Begin with nothing said, after what earlier attempts had said and called."""
         self._turn = turn
         self._attempt = attempt
-        self._message = 0
+        self._message = messages
         self._parts = 0
-        self._calls = 0
+        self._calls = calls
         self.segment: Segment | None = None
 
     @property

@@ -15,11 +15,11 @@ class StartTurn:
 
 @attrs.frozen
 class WakePrompt:
-    """Hand a person's answer to the turn that waits for it."""
+    """Hand a person's answer to the turn that waits for it; None says that the time to answer is over."""
 
     turn: int
     prompt: int
-    answer: str
+    answer: str | None
 
 
 Effect = StartTurn | WakePrompt

@@ -10,13 +10,14 @@ from typing import Literal
 
 import msgspec
 
-from actors.core.ids import ChatId
+from actors.core.ids import ChatId, make_prompt_id
 from actors.core.lifecycle import PartStatus, ToolStatus, TurnStatus
 
 Role = Literal["system", "user", "assistant", "tool"]
 PartKind = Literal["text", "thinking"]
 Missed = Literal["skip", "one", "all"]
 """What becomes of ticks of a reminder that were missed: none is fired late, the newest is, or each one is."""
+PromptKind = Literal["permission", "choice", "text", "recovery"]
 
 
 class Body(msgspec.Struct, frozen=True, tag_field="kind", omit_defaults=True, gc=False):
@@ -31,6 +32,15 @@ class SeedPart(msgspec.Struct, frozen=True, omit_defaults=True):
     name: str = ""
     call_id: str = ""
     status: str = "complete"
+
+
+class AnsweredPrompt(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """The question that a message answers, whose turn had ended before it was answered."""
+
+    turn: int
+    prompt: int
+    type: PromptKind
+    question: str
 
 
 class SessionCreated(Body, frozen=True, tag="session.created", gc=False):
@@ -65,13 +75,17 @@ class MessageAdded(Body, frozen=True, tag="message.added"):
 
 
 class MessageAccepted(Body, frozen=True, tag="message.accepted", gc=False):
-    """A user's message is on disk and has a turn of its own, which is queued."""
+    """A user's message is on disk and has a turn of its own, which is queued.
+
+    ``answers`` is the question of an earlier turn that this message is the answer to.
+    """
 
     message_id: str
     turn: int
     text: str
     sender: str = ""
     deadline_s: float | None = None
+    answers: AnsweredPrompt | None = None
 
 
 class TurnStarted(Body, frozen=True, tag="turn.started", gc=False):
@@ -82,7 +96,19 @@ class TurnStarted(Body, frozen=True, tag="turn.started", gc=False):
 
 
 class AttemptInterrupted(Body, frozen=True, tag="attempt.interrupted", gc=False):
-    """The process ended during this attempt; the turn is queued again and what the attempt said is set aside."""
+    """The process ended during this attempt, or its agent raised ``error``; the turn is queued again.
+
+    What the attempt said is set aside, unless ``keep`` says that the next attempt goes on after it.
+    """
+
+    turn: int
+    attempt: int
+    keep: bool = False
+    error: str = ""
+
+
+class AttemptSetAside(Body, frozen=True, tag="attempt.set_aside", gc=False):
+    """What the attempts of a queued turn had said, up to this one, is set aside: the turn begins anew."""
 
     turn: int
     attempt: int
@@ -126,14 +152,19 @@ class ToolEnded(Body, frozen=True, tag="tool.ended", gc=False):
 
 
 class PromptOpened(Body, frozen=True, tag="prompt.opened"):
-    """The agent asked a person; the turn waits for the answer, or for its own end."""
+    """A person was asked: by the agent, or (``recovery``) by the runtime about an attempt that was interrupted.
+
+    ``expires_at_s`` is wall time in seconds; by then ``default`` is the answer, or nobody answers any more.
+    """
 
     turn: int
     attempt: int
     prompt: int
-    type: Literal["permission", "choice", "text"]
+    type: PromptKind
     question: str
     choices: tuple[str, ...] = ()
+    expires_at_s: float | None = None
+    default: str | None = None
 
 
 class PromptAnswered(Body, frozen=True, tag="prompt.answered", gc=False):
@@ -142,6 +173,14 @@ class PromptAnswered(Body, frozen=True, tag="prompt.answered", gc=False):
     turn: int
     prompt: int
     answer: str
+
+
+class PromptExpired(Body, frozen=True, tag="prompt.expired", gc=False):
+    """The time to answer is over; ``answer`` is the default that counts now, if the question had one."""
+
+    turn: int
+    prompt: int
+    answer: str | None = None
 
 
 class PromptClosed(Body, frozen=True, tag="prompt.closed", gc=False):
@@ -222,11 +261,13 @@ EventBody = (
     | MessageAccepted
     | TurnStarted
     | AttemptInterrupted
+    | AttemptSetAside
     | TextAppended
     | ToolCalled
     | ToolEnded
     | PromptOpened
     | PromptAnswered
+    | PromptExpired
     | PromptClosed
     | StateSaved
     | ReminderSet
@@ -250,3 +291,11 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     epoch: int
     at_s: float
     body: EventBody
+
+    @property
+    def prompt_id(self) -> str:
+        """The id of the question that this event is about: what ``answer`` wants. Empty for every other event."""
+        body = self.body
+        if isinstance(body, PromptOpened | PromptAnswered | PromptExpired | PromptClosed):
+            return make_prompt_id(self.chat_id, body.turn, body.prompt)
+        return ""

@@ -9,6 +9,8 @@ import hashlib
 import re
 from typing import Final, NewType
 
+import attrs
+
 ChatId = NewType("ChatId", str)
 """A chat id that has been parsed."""
 
@@ -32,6 +34,7 @@ _CHAT_ID: Final = re.compile(
 )
 # No "/" here: ids that the runtime mints inside a turn have one, so the two can never collide.
 _MESSAGE_ID: Final = re.compile(r"[A-Za-z0-9_.:-]+", re.ASCII)
+_PROMPT_ID: Final = re.compile(r"([^/]+)/([1-9][0-9]{0,17})/(0|[1-9][0-9]{0,17})", re.ASCII)
 
 
 class Source(enum.StrEnum):
@@ -72,6 +75,12 @@ class DropReason(enum.StrEnum):
     COALESCED = "coalesced"
     DROPPED = "dropped"
     STASH_FULL = "stash_full"
+    PROMPT_UNKNOWN = "prompt_unknown"
+    PROMPT_CROSSED = "prompt_crossed"
+    PROMPT_ANSWERED = "prompt_answered"
+    PROMPT_CLOSED = "prompt_closed"
+    PROMPT_EXPIRED = "prompt_expired"
+    POISON = "poison"
 
 
 def parse_chat_id(value: object) -> ChatId | DropReason:
@@ -102,6 +111,35 @@ def parse_message_id(value: object) -> MessageId | DropReason:
     if len(value) > MESSAGE_ID_CHARACTERS_MAX or _MESSAGE_ID.fullmatch(value) is None:
         return DropReason.MALFORMED_ID
     return MessageId(value)
+
+
+@attrs.frozen
+class PromptId:
+    """Which question is meant: its session, its turn and its number there."""
+
+    chat_id: ChatId
+    turn: int
+    prompt: int
+
+
+def make_prompt_id(chat_id: ChatId, turn: int, prompt: int) -> str:
+    """Name a question, once and for all: no other question of any session has this name."""
+    return f"{chat_id}/{turn}/{prompt}"
+
+
+def parse_prompt_id(value: object) -> PromptId | DropReason:
+    """Parse the name of a question that may be anything.
+
+    Returns what it names, ``wrong_type`` for anything but ``str``, or ``prompt_unknown`` for what no question is named.
+    Never raises. Whether there is such a question is not checked here.
+    """
+    if type(value) is not str:
+        return DropReason.WRONG_TYPE
+    found = _PROMPT_ID.fullmatch(value)
+    chat_id = DropReason.MALFORMED_ID if found is None else parse_chat_id(found[1])
+    if found is None or isinstance(chat_id, DropReason):
+        return DropReason.PROMPT_UNKNOWN
+    return PromptId(chat_id, int(found[2]), int(found[3]))
 
 
 def source_of(chat_id: ChatId) -> Source:

@@ -64,6 +64,7 @@ class PromptStatus(enum.StrEnum):
 
     OPEN = "open"
     ANSWERED = "answered"
+    EXPIRED = "expired"
     CLOSED = "closed"
 
 
@@ -98,6 +99,7 @@ SESSION: Final[Mapping[tuple[SessionPhase, str], SessionPhase]] = MappingProxyTy
 TURN: Final[Mapping[tuple[TurnStatus, str], TurnStatus]] = MappingProxyType(
     {
         (_T.QUEUED, "start"): _T.RUNNING,
+        (_T.QUEUED, "resume"): _T.WAITING,
         (_T.QUEUED, "cancel"): _T.CANCELLED,
         (_T.QUEUED, "expire"): _T.EXPIRED,
         (_T.RUNNING, "wait"): _T.WAITING,
@@ -135,6 +137,7 @@ TOOL_CALL: Final[Mapping[tuple[ToolStatus, str], ToolStatus]] = MappingProxyType
 PROMPT: Final[Mapping[tuple[PromptStatus, str], PromptStatus]] = MappingProxyType(
     {
         (_Q.OPEN, "answer"): _Q.ANSWERED,
+        (_Q.OPEN, "expire"): _Q.EXPIRED,
         (_Q.OPEN, "close"): _Q.CLOSED,
     }
 )

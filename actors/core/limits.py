@@ -118,6 +118,8 @@ class Limits:
     sessions_high_share: float = _limit(0.80, 0.0, 1.0)
     sessions_low_share: float = _limit(0.75, 0.0, 1.0)
     residency_s: float = _limit(30.0, 0.0, 86_400.0)
+    # Open questions of one session: the oldest of turns that were interrupted are closed for newer ones.
+    prompts_max: int = _count(100, 1, 10_000)
 
     # Reminders of one session, as many as may wait in its queue; the shortest period; a tick that is later was missed
     # (Orleans has a minute for both); and the most missed ticks that are made up for.

@@ -6,7 +6,6 @@ Begins with everything that concerns turns; the rest of what can be asked is dec
 from typing import assert_never
 
 from actors.core.commands import (
-    SEALED_CONTENT,
     Accept,
     Answer,
     Ask,
@@ -17,35 +16,36 @@ from actors.core.commands import (
     Create,
     DropReminder,
     Emit,
+    Expire,
     Finish,
     Migrate,
     Recover,
     Remind,
     SetReminder,
 )
-from actors.core.decision import Decision, Policy, refuse_late
-from actors.core.effects import Effect, Refusal, StartTurn
+from actors.core.decision import Decision, Policy, begin, begin_next, refuse_late
+from actors.core.effects import Refusal, StartTurn
 from actors.core.events import (
     AttemptInterrupted,
     EventBody,
     MessageAccepted,
     MessageAdded,
     ParentEnded,
-    PartKind,
     PromptClosed,
     SessionCreated,
     StateSaved,
     TextAppended,
-    ToolEnded,
     TurnEnded,
     TurnStarted,
 )
 from actors.core.identity import decide_migrate
 from actors.core.ids import DropReason
-from actors.core.lifecycle import ATTEMPT_ENDS, PartStatus, ToolStatus, TurnStatus
-from actors.core.prompts import decide_answer, decide_ask
+from actors.core.lifecycle import ATTEMPT_ENDS, PartStatus, TurnStatus
+from actors.core.prompts import decide_answer, decide_ask, decide_expire, end_queued
+from actors.core.recovery import decide_recover
 from actors.core.reminding import decide_drop, decide_remind, decide_set
-from actors.core.state import QueuedTurn, RunningTurn, SessionState, grow
+from actors.core.sealing import left_prompts, seals
+from actors.core.state import SessionState, grow
 
 _STREAMING = PartStatus.STREAMING
 
@@ -58,17 +58,19 @@ def decide(state: SessionState, command: Command, policy: Policy, now_s: float) 
         case Emit():
             return refuse_late(state, command.turn, command.attempt) or Decision(command.bodies)
         case Finish():
-            return _finish(state, command, now_s)
+            return _finish(state, command, policy, now_s)
         case Begin():
-            return Decision(*_begin(state.queue, now_s)) if state.running is None else Decision(())
+            return Decision(*begin(state, now_s))
         case Ask():
             return decide_ask(state, command)
         case Answer():
-            return decide_answer(state, command)
+            return decide_answer(state, command, policy, now_s)
+        case Expire():
+            return decide_expire(state, command, now_s)
         case Cancel():
             return _cancel(state, command)
         case Recover():
-            return _recover(state, command)
+            return decide_recover(state, command, policy)
         case Create():
             return _create(state, command)
         case SetReminder():
@@ -102,19 +104,7 @@ def _accept(state: SessionState, command: Accept, policy: Policy, now_s: float) 
     return Decision((accepted, TurnStarted(turn, 1)), (StartTurn(turn, 1),))
 
 
-def _begin(queue: tuple[QueuedTurn, ...], now_s: float) -> tuple[tuple[EventBody, ...], tuple[Effect, ...]]:
-    """Start the first queued turn that has not expired; end those before it that have."""
-    expired: list[EventBody] = []
-    for queued in queue:
-        if queued.deadline_s is not None and queued.deadline_s <= now_s and not queued.attempts:
-            expired.append(TurnEnded(queued.turn, 0, TurnStatus.EXPIRED, reason="deadline"))
-            continue
-        attempt = queued.attempts + 1
-        return (*expired, TurnStarted(queued.turn, attempt)), (StartTurn(queued.turn, attempt),)
-    return tuple(expired), ()
-
-
-def _finish(state: SessionState, command: Finish, now_s: float) -> Decision | Refusal:
+def _finish(state: SessionState, command: Finish, policy: Policy, now_s: float) -> Decision | Refusal:
     """End the running turn and begin the next: one decision, so one commit."""
     late = refuse_late(state, command.turn, command.attempt)
     if late is not None:
@@ -127,13 +117,18 @@ def _finish(state: SessionState, command: Finish, now_s: float) -> Decision | Re
     if running.part or running.calls or running.prompts or not _is_settled(command.bodies):
         for body in command.bodies:
             running = grow(running, body)
-        bodies += _seals(running, command.status)
+        bodies += seals(running, command.status)
+        status = TurnStatus.INTERRUPTED if command.again else command.status
+        bodies += left_prompts(state, running, status, command.reason, policy)
     if command.state is not None:
         bodies.append(StateSaved(command.turn, command.state))
+    if command.again:
+        bodies.append(AttemptInterrupted(command.turn, command.attempt, error=command.error))
+        return Decision(tuple(bodies))
     bodies.append(TurnEnded(command.turn, command.attempt, command.status, command.reason, command.error))
     if not command.begin_next or not state.queue:
         return Decision(tuple(bodies))
-    following, effects = _begin(state.queue, now_s)
+    following, effects = begin_next(state, now_s)
     return Decision((*bodies, *following), effects)
 
 
@@ -142,43 +137,12 @@ def _is_settled(bodies: tuple[EventBody, ...]) -> bool:
     return not bodies or (len(bodies) == 1 and type(bodies[0]) is TextAppended and bodies[0].status is not _STREAMING)
 
 
-def _seals(running: RunningTurn, status: TurnStatus) -> list[EventBody]:
-    """Close what an ending attempt leaves open, so that the transcript stays legal for a model."""
-    bodies: list[EventBody] = []
-    part = running.part
-    if part is not None:
-        end = PartStatus.COMPLETE if status is TurnStatus.COMPLETED else PartStatus.CUT
-        kind: PartKind = "thinking" if part.type == "thinking" else "text"
-        bodies.append(TextAppended(running.turn, running.attempt, part.message, part.part, kind, part.offset, "", end))
-    outcome = {TurnStatus.FAILED: ToolStatus.ERROR, TurnStatus.INTERRUPTED: ToolStatus.INTERRUPTED}.get(
-        status, ToolStatus.CANCELLED
-    )
-    bodies += [
-        ToolEnded(running.turn, running.attempt, running.messages + n, call.call, outcome, SEALED_CONTENT[outcome])
-        for n, call in enumerate(running.calls)
-    ]
-    bodies += [PromptClosed(running.turn, prompt.prompt) for prompt in running.prompts]
-    return bodies
-
-
 def _cancel(state: SessionState, command: Cancel) -> Decision | Refusal:
     """Cancel a queued turn; a running one is cancelled through its task and comes back as Finish."""
-    if any(item.turn == command.turn for item in state.queue):
-        return Decision((TurnEnded(command.turn, 0, TurnStatus.CANCELLED),))
+    for item in state.queue:
+        if item.turn == command.turn:
+            return Decision(end_queued(state, item, TurnStatus.CANCELLED))
     return Refusal(DropReason.NOT_RUNNING, f"turn {command.turn} is not queued")
-
-
-def _recover(state: SessionState, command: Recover) -> Decision:
-    """Settle the attempt that was under way, once: after this nothing of an earlier life is running."""
-    running = state.running
-    if running is None:
-        return Decision(())
-    seals = _seals(running, TurnStatus.INTERRUPTED)
-    if command.retry and running.attempt < command.attempts_max:
-        return Decision((*seals, AttemptInterrupted(running.turn, running.attempt)))
-    reason = "attempts" if command.retry else "process_ended"
-    ended = TurnEnded(running.turn, running.attempt, TurnStatus.INTERRUPTED, reason)
-    return Decision((*seals, ended))
 
 
 def _create(state: SessionState, command: Create) -> Decision:
@@ -203,5 +167,7 @@ def _close_child(state: SessionState) -> Decision:
     """Take no more messages, and end those that wait; doing it again changes nothing."""
     if state.standing.parent is None or state.standing.closed:
         return Decision(())
-    ended = [TurnEnded(queued.turn, queued.attempts, TurnStatus.CANCELLED, "parent_ended") for queued in state.queue]
-    return Decision((*ended, ParentEnded()))
+    closed = [PromptClosed(prompt.turn, prompt.prompt) for prompt in state.standing.prompts]
+    cancelled = TurnStatus.CANCELLED
+    ended = [TurnEnded(queued.turn, queued.ended_attempt, cancelled, "parent_ended") for queued in state.queue]
+    return Decision((*closed, *ended, ParentEnded()))

@@ -8,13 +8,16 @@ import attrs
 
 from actors.core.commands import Parent
 from actors.core.events import (
+    AnsweredPrompt,
     AttemptInterrupted,
+    AttemptSetAside,
     EventBody,
     MessageAccepted,
     MessageAdded,
     ParentEnded,
     PromptAnswered,
     PromptClosed,
+    PromptExpired,
     PromptOpened,
     ReminderDropped,
     ReminderFired,
@@ -31,7 +34,36 @@ from actors.core.events import (
 )
 from actors.core.ids import ChatId
 from actors.core.lifecycle import PartStatus, TurnStatus
-from actors.core.reminder import Reminder, evolve_reminders
+from actors.core.reminder import Reminder, evolve_reminders, first_due_s
+
+
+@attrs.frozen
+class Recorded:
+    """What a person has answered to a question of this turn, in whichever attempt: nobody is asked that twice."""
+
+    prompt: int
+    type: str
+    question: str
+    choices: tuple[str, ...]
+    answer: str
+
+
+@attrs.frozen
+class Background:
+    """What is known of a turn besides its message; of most turns nothing is.
+
+    ``answers`` is the question of an earlier turn that its message answers; ``recorded`` are the answers it has got.
+    What attempts said from ``first_attempt`` on is kept (0: nothing is): so many messages and so many calls.
+    """
+
+    answers: AnsweredPrompt | None = None
+    recorded: tuple[Recorded, ...] = ()
+    first_attempt: int = 0
+    messages: int = 0
+    calls: int = 0
+
+
+NOTHING_KNOWN = Background()
 
 
 @attrs.frozen
@@ -49,6 +81,12 @@ class QueuedTurn:
     attempts: int = 0
     seq: int = 0
     prompts: int = 0
+    background: Background = NOTHING_KNOWN
+
+    @property
+    def ended_attempt(self) -> int:
+        """The attempt that the end of this turn names while it is queued: the last one that is kept, 0 if none is."""
+        return self.attempts if self.background.first_attempt else 0
 
 
 @attrs.frozen
@@ -72,12 +110,15 @@ class OpenCall:
 
 @attrs.frozen
 class OpenPrompt:
-    """A question that nobody has answered."""
+    """A question that nobody has answered: the number of its turn, its own, and what was asked."""
 
+    turn: int
     prompt: int
     type: str
     question: str
     choices: tuple[str, ...]
+    expires_at_s: float | None = None
+    default: str | None = None
 
 
 @attrs.frozen
@@ -111,7 +152,8 @@ class Standing:
     It is one value of its own so that the events of a turn, which are many, carry it along untouched. ``overlap`` is
     what the session itself says about a message that finds a turn running; empty means that its agent decides.
     ``reminders`` stand in the order in which they were set. ``parent`` is there in a session that a turn spawned;
-    ``closed`` once that turn has ended.
+    ``closed`` once that turn has ended. ``prompts`` are the open questions of turns that do not run: their process
+    ended before anybody answered. They are ordered by turn and number.
     """
 
     overlap: str = ""
@@ -119,6 +161,7 @@ class Standing:
     reminders: tuple[Reminder, ...] = ()
     parent: Parent | None = None
     closed: bool = False
+    prompts: tuple[OpenPrompt, ...] = ()
 
 
 _NOTHING = Standing()
@@ -148,6 +191,26 @@ class SessionState:
             return str(self.running.status)
         return "queued" if self.queue else "idle"
 
+    @property
+    def open_prompts(self) -> tuple[OpenPrompt, ...]:
+        """Every question that may be answered now, those of turns that do not run first."""
+        own = () if self.running is None else self.running.prompts
+        return (*self.standing.prompts, *own)
+
+
+def due_s_of(state: SessionState) -> float | None:
+    """Say when something falls due in a session next, by wall time: a reminder, or a question that expires."""
+    due_s = first_due_s(state.standing.reminders)
+    for prompt in state.open_prompts:
+        if prompt.expires_at_s is not None and (due_s is None or prompt.expires_at_s < due_s):
+            due_s = prompt.expires_at_s
+    return due_s
+
+
+def is_held(state: SessionState, turn: int) -> bool:
+    """Say whether a turn waits for a person who says what is to become of it."""
+    return any(prompt.turn == turn and prompt.type == "recovery" for prompt in state.standing.prompts)
+
 
 def evolve(state: SessionState, body: EventBody) -> SessionState:
     """Apply one event; every event counts, whether or not it changes anything else."""
@@ -156,6 +219,8 @@ def evolve(state: SessionState, body: EventBody) -> SessionState:
     match body:
         case MessageAccepted():
             queued = QueuedTurn(body.turn, body.message_id, body.text, body.sender, body.deadline_s, 0, seq)
+            if body.answers is not None:
+                queued = attrs.evolve(queued, background=Background(body.answers))
             return SessionState(
                 state.chat_id,
                 seq,
@@ -169,21 +234,29 @@ def evolve(state: SessionState, body: EventBody) -> SessionState:
             queue = state.queue
             if queue and queue[0].turn == body.turn:
                 begun = RunningTurn(queue[0], body.attempt, prompts_total=queue[0].prompts)
-                return SessionState(state.chat_id, seq, state.turns, begun, queue[1:], state.saved, state.standing)
+                after = SessionState(state.chat_id, seq, state.turns, begun, queue[1:], state.saved, state.standing)
+                return _resumed(after, begun) if queue[0].attempts else after
             return attrs.evolve(state, seq=seq)  # no decision says so: only the first in the queue starts
         case TurnEnded():
             queue = state.queue
             if queue:
                 queue = tuple([item for item in queue if item.turn != body.turn])
-            left = None if running is not None and running.turn == body.turn else running
-            return SessionState(state.chat_id, seq, state.turns, left, queue, state.saved, state.standing)
-        case TextAppended() if running is not None:
-            return SessionState(
-                state.chat_id, seq, state.turns, grow(running, body), state.queue, state.saved, state.standing
-            )
+            left, standing = running, state.standing
+            if running is not None and running.turn == body.turn:
+                left = None
+                if running.prompts:
+                    standing = _detached(standing, running.prompts)
+            return SessionState(state.chat_id, seq, state.turns, left, queue, state.saved, standing)
+        case TextAppended() | ToolCalled() | ToolEnded():
+            grown = None if running is None else grow(running, body)
+            return SessionState(state.chat_id, seq, state.turns, grown, state.queue, state.saved, state.standing)
         case AttemptInterrupted() if running is not None:
-            again = attrs.evolve(running.queued, attempts=body.attempt, prompts=running.prompts_total)
-            return attrs.evolve(state, seq=seq, running=None, queue=(again, *state.queue))
+            queue = (_interrupted(running, body), *state.queue)
+            standing = _detached(state.standing, running.prompts)
+            return attrs.evolve(state, seq=seq, running=None, queue=queue, standing=standing)
+        case AttemptSetAside():
+            queue = tuple(_without_words(item) if item.turn == body.turn else item for item in state.queue)
+            return attrs.evolve(state, seq=seq, queue=queue)
         case StateSaved():
             return attrs.evolve(state, seq=seq, saved=body.state)
         case SessionMigrated():
@@ -198,9 +271,12 @@ def evolve(state: SessionState, body: EventBody) -> SessionState:
         case ReminderSet() | ReminderDropped() | ReminderFired() | ReminderSkipped():
             reminders = evolve_reminders(state.standing.reminders, body, seq)
             return attrs.evolve(state, seq=seq, standing=attrs.evolve(state.standing, reminders=reminders))
+        case PromptOpened() | PromptAnswered() | PromptExpired() | PromptClosed():
+            if running is not None and running.turn == body.turn:
+                return attrs.evolve(state, seq=seq, running=grow(running, body))
+            return _answered_later(attrs.evolve(state, seq=seq), body)
         case _:
-            grown = None if running is None else grow(running, body)
-            return SessionState(state.chat_id, seq, state.turns, grown, state.queue, state.saved, state.standing)
+            return attrs.evolve(state, seq=seq)
 
 
 def fold(state: SessionState, bodies: tuple[EventBody, ...]) -> SessionState:
@@ -238,10 +314,85 @@ def grow(running: RunningTurn, body: EventBody) -> RunningTurn:
             calls = tuple(call for call in running.calls if call.call != body.call)
             return attrs.evolve(running, calls=calls, messages=max(running.messages, body.message + 1))
         case PromptOpened():
-            opened = OpenPrompt(body.prompt, body.type, body.question, body.choices)
-            return attrs.evolve(running, prompts=(*running.prompts, opened), prompts_total=body.prompt + 1)
-        case PromptAnswered() | PromptClosed():
+            return attrs.evolve(running, prompts=(*running.prompts, opened_by(body)), prompts_total=body.prompt + 1)
+        case PromptAnswered() | PromptExpired() | PromptClosed():
             prompts = tuple(item for item in running.prompts if item.prompt != body.prompt)
-            return attrs.evolve(running, prompts=prompts)
+            queued = _recorded(running.queued, running.prompts, body)
+            return attrs.evolve(running, prompts=prompts, queued=queued)
         case _:
             return running
+
+
+def opened_by(body: PromptOpened) -> OpenPrompt:
+    """Say what an event opened."""
+    return OpenPrompt(body.turn, body.prompt, body.type, body.question, body.choices, body.expires_at_s, body.default)
+
+
+def record(item: QueuedTurn, prompt: OpenPrompt, answer: str) -> QueuedTurn:
+    """Remember the answer to a question of a turn, so that a later attempt need not ask it again."""
+    recorded = Recorded(prompt.prompt, prompt.type, prompt.question, prompt.choices, answer)
+    background = attrs.evolve(item.background, recorded=(*item.background.recorded, recorded))
+    return attrs.evolve(item, background=background)
+
+
+def _recorded(
+    item: QueuedTurn, prompts: tuple[OpenPrompt, ...], body: PromptAnswered | PromptExpired | PromptClosed
+) -> QueuedTurn:
+    """Remember what a prompt came to, if it came to an answer."""
+    prompt = next((prompt for prompt in prompts if (prompt.turn, prompt.prompt) == (body.turn, body.prompt)), None)
+    if prompt is None or isinstance(body, PromptClosed) or body.answer is None or prompt.type == "recovery":
+        return item
+    return record(item, prompt, body.answer)
+
+
+def _answered_later(
+    state: SessionState, body: PromptOpened | PromptAnswered | PromptExpired | PromptClosed
+) -> SessionState:
+    """Apply what becomes of a prompt whose turn does not run."""
+    if isinstance(body, PromptOpened):
+        return state  # no decision says so: only what runs is asked about
+    prompts = state.standing.prompts
+    queue = tuple(_recorded(item, prompts, body) if item.turn == body.turn else item for item in state.queue)
+    left = tuple(prompt for prompt in prompts if (prompt.turn, prompt.prompt) != (body.turn, body.prompt))
+    return attrs.evolve(state, queue=queue, standing=attrs.evolve(state.standing, prompts=left))
+
+
+def _detached(standing: Standing, prompts: tuple[OpenPrompt, ...]) -> Standing:
+    """Keep the questions of a turn that does not run any more."""
+    if not prompts:
+        return standing
+    kept = sorted((*standing.prompts, *prompts), key=lambda prompt: (prompt.turn, prompt.prompt))
+    return attrs.evolve(standing, prompts=tuple(kept))
+
+
+def _interrupted(running: RunningTurn, body: AttemptInterrupted) -> QueuedTurn:
+    """Queue a turn again whose attempt was interrupted, with what it said or without."""
+    again = attrs.evolve(running.queued, attempts=body.attempt, prompts=running.prompts_total)
+    if not body.keep:
+        return _without_words(again)
+    first = again.background.first_attempt or body.attempt
+    background = attrs.evolve(
+        again.background, first_attempt=first, messages=running.messages, calls=running.calls_total
+    )
+    return attrs.evolve(again, background=background)
+
+
+def _without_words(item: QueuedTurn) -> QueuedTurn:
+    """Let a turn begin anew."""
+    if not item.background.first_attempt:
+        return item
+    return attrs.evolve(item, background=attrs.evolve(item.background, first_attempt=0, messages=0, calls=0))
+
+
+def _resumed(state: SessionState, running: RunningTurn) -> SessionState:
+    """Give a turn that runs again what its earlier attempts left to it: their words, and their questions."""
+    kept = running.queued.background
+    running = attrs.evolve(running, messages=kept.messages, calls_total=kept.calls)
+    prompts = state.standing.prompts
+    if not prompts:
+        return attrs.evolve(state, running=running)
+    own = tuple(prompt for prompt in prompts if prompt.turn == running.turn)
+    left = tuple(prompt for prompt in prompts if prompt.turn != running.turn)
+    return attrs.evolve(
+        state, running=attrs.evolve(running, prompts=own), standing=attrs.evolve(state.standing, prompts=left)
+    )

@@ -10,8 +10,22 @@ import msgspec
 
 from actors.core.events import Event
 from actors.core.ids import ChatId
-from actors.core.state import OpenPrompt
 from actors.core.transcript import Message
+
+
+class PromptView(msgspec.Struct, frozen=True):
+    """A question that may be answered now; ``prompt_id`` is what ``answer`` wants.
+
+    ``expires_at_s`` is wall time in seconds since 1970; ``default`` is the answer that counts from then on.
+    """
+
+    prompt_id: str
+    turn: int
+    type: str
+    question: str
+    choices: tuple[str, ...]
+    expires_at_s: float | None
+    default: str | None
 
 
 class RunningView(msgspec.Struct, frozen=True):
@@ -21,14 +35,14 @@ class RunningView(msgspec.Struct, frozen=True):
     attempt: int
     status: str
     messages: tuple[Message, ...]
-    prompts: tuple[OpenPrompt, ...]
 
 
 class SessionReady(msgspec.Struct, frozen=True):
     """The snapshot a subscription begins with; everything after ``seq`` follows it.
 
     ``messages`` are those of ended turns, the last page of them; ``before_turn`` asks for the page before, None if
-    there is none. ``queued`` are accepted messages that wait.
+    there is none. ``queued`` are accepted messages that wait. ``prompts`` are the questions that are open, those of
+    turns that were interrupted included.
     """
 
     chat_id: ChatId
@@ -39,6 +53,7 @@ class SessionReady(msgspec.Struct, frozen=True):
     before_turn: int | None
     running: RunningView | None
     queued: tuple[Message, ...]
+    prompts: tuple[PromptView, ...] = ()
 
 
 class TextSignal(msgspec.Struct, frozen=True, gc=False):

@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from actors.core.events import (
     AttemptInterrupted,
+    AttemptSetAside,
     Event,
     MessageAccepted,
     MessageAdded,
@@ -144,6 +145,11 @@ class _OpenTurn:
     messages: dict[int, _Growing] = attrs.Factory(dict)
     calls: dict[int, ToolCalled] = attrs.Factory(dict)
 
+    def set_aside(self) -> None:
+        """Forget everything but the user's message."""
+        self.messages = {-1: self.messages[-1]}
+        self.calls.clear()
+
     def in_order(self) -> list[_Growing]:
         """Return the messages as a model may read them: results right behind their calls, whatever was said between."""
         return sorted(self.messages.values(), key=lambda message: message.order)
@@ -271,9 +277,11 @@ class Transcript:
                 message.begin(Part("tool_result", body.content, call.name, call.call_id, str(body.status)))
             case AttemptInterrupted():
                 turn = self._open[body.turn]
-                turn.messages = {-1: turn.messages[-1]}
-                turn.calls.clear()
+                if not body.keep:
+                    turn.set_aside()
                 turn.status = TurnStatus.QUEUED
+            case AttemptSetAside():
+                self._open[body.turn].set_aside()
             case TurnEnded():
                 turn = self._open.pop(body.turn)
                 if body.turn >= self.first_turn:

@@ -9,12 +9,12 @@ from functools import partial
 
 import trio
 
-from actors.core.commands import Accept, Ask, Begin, Cancel, CloseChild, Finish, Recover
+from actors.core.commands import Accept, Begin, Cancel, CloseChild, Finish, Recover
 from actors.core.effects import StartTurn, WakePrompt
 from actors.core.events import Event
 from actors.core.lifecycle import PartStatus, TurnStatus
 from actors.core.state import SessionState
-from actors.errors import ActorsError, StoreError, TurnOverError
+from actors.errors import ActorsError, PromptExpiredError, StoreError, TurnOverError
 from actors.ports import Append, Committed
 from actors.runtime.acceptance import LETTERS_IN_GROUP_MAX, accept, look_up
 from actors.runtime.attempt import Outlet, end_of, place_of, run_agent
@@ -119,12 +119,12 @@ class Actor:
         orphaned = standing.parent is not None and not standing.closed and services.kin.origin_of(ref.chat_id) is None
         if running is None and not ref.state.queue and not orphaned:
             return
-        retry = services.agent.on_interrupted == "retry" and not self._ref.failures and not orphaned
+        on_interrupted = "mark" if self._ref.failures or orphaned else services.agent.on_interrupted
         attempts_max = services.agent.attempts_max or services.limits.attempts_max
         group = Group(ref.state)
         now_s = services.clock.wall_s()
         if running is not None:
-            group.add(Recover(retry=retry, attempts_max=attempts_max), services.policy, now_s)
+            group.add(Recover(on_interrupted, attempts_max), services.policy, now_s)
             services.accounts.counts.interrupted += 1
             services.recorder.record(
                 "info", "turn.interrupted", chat_id=ref.chat_id, epoch=services.epoch, turn=running.turn
@@ -226,7 +226,11 @@ class Actor:
         match signal:
             case CancelTurn(turn=turn, reply=reply):
                 group.answers.append((reply, group.add(Cancel(turn), services.policy, now_s) is None))
-            case AnswerPrompt(answer=command, reply=reply) | Order(command=command, reply=reply):
+            case AnswerPrompt(answer=command, reply=reply):
+                if self._state.standing.prompts:  # the answer may be the message of a turn
+                    await load_history(self._ref, services)
+                group.answers.append((reply, group.add(command, services.policy, now_s)))
+            case Order(command=command, reply=reply):
                 group.answers.append((reply, group.add(command, services.policy, now_s)))
             case Due():
                 if not self._leaving and self._crash is None:
@@ -272,10 +276,12 @@ class Actor:
                     flush = True
                 case Written(command=command, reply=reply):
                     before = len(group.bodies)
-                    answer: object = group.add(command, policy, now_s)
+                    answer: object = None
+                    if item.waiting is None:
+                        answer = group.add(command, policy, now_s)
+                    else:
+                        answer = self._outlet.asked(self._turn, group, item, now_s)
                     group.size_bytes += sum(size_of(body) for body in group.bodies[before:])
-                    if answer is None and type(command) is Ask and group.state.running is not None:
-                        answer = group.state.running.prompts_total - 1
                     group.answers.append((reply, answer))
                 case _:
                     pass  # words of a turn that is over
@@ -362,15 +368,18 @@ class Actor:
         completed = done.status is TurnStatus.COMPLETED
         last_words = turn.close(PartStatus.COMPLETE if completed else PartStatus.CUT)
         group.size_bytes += turn.unsaved_bytes
+        retries = self._services.agent.retries
+        again = done.crash is not None and turn.attempt <= retries
         finish = Finish(
             turn.number,
             turn.attempt,
             done.status,
             last_words,
             turn.changed_state() if completed else None,
-            done.reason,
+            "attempts" if retries and done.crash is not None else done.reason,
             done.error,
             begin_next=done.crash is None and self._crash is None and not self._leaving,
+            again=again,
         )
         self._turn = None
         self._ref.turn = None
@@ -436,8 +445,11 @@ class Actor:
                     self._start(effect)
                 case WakePrompt(prompt=prompt, answer=text):
                     waiting = None if self._turn is None else self._turn.prompts.pop(prompt, None)
-                    if waiting is not None:
+                    if waiting is not None and text is not None:
                         waiting.set(text)
+                    elif waiting is not None:
+                        message = "nobody answered in time"
+                        waiting.fail(PromptExpiredError(message, chat_id=self._ref.chat_id, hint="give a default"))
 
     @property
     def _state(self) -> SessionState:

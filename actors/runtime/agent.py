@@ -7,6 +7,7 @@ from typing import Final, Literal, Protocol, overload
 
 import attrs
 
+from actors.core.commands import OnInterrupted
 from actors.core.envelope import Envelope, Origin
 from actors.core.ids import ChatId
 from actors.core.overflow import KIND_CHARACTERS_MAX, Kind
@@ -18,10 +19,10 @@ Answer = Callable[[Turn], Awaitable[str | None]]
 """Answers one turn; a text it returns is written as its last words."""
 
 Overlap = Literal["queue", "reject"]
-OnInterrupted = Literal["mark", "retry"]
 
+RETRIES_MAX: Final = 1000
 _OVERLAPS: Final = ("queue", "reject")
-_ON_INTERRUPTED: Final = ("mark", "retry")
+_ON_INTERRUPTED: Final = ("mark", "ask", "retry", "continue")
 
 
 class Desk(Protocol):
@@ -143,6 +144,7 @@ class Agent:
     receive: Receive | None = None
     attempts_max: int | None = None
     kinds: Mapping[str, Kind] = MappingProxyType({})
+    retries: int = 0
 
 
 @overload
@@ -155,6 +157,7 @@ def agent(
     receive: Receive | None = ...,
     attempts_max: int | None = ...,
     kinds: Mapping[str, Kind] | None = ...,
+    retries: int = ...,
 ) -> Agent: ...
 @overload
 def agent(
@@ -164,8 +167,9 @@ def agent(
     receive: Receive | None = ...,
     attempts_max: int | None = ...,
     kinds: Mapping[str, Kind] | None = ...,
+    retries: int = ...,
 ) -> Callable[[Answer], Agent]: ...
-def agent(
+def agent(  # noqa: PLR0913 - options, all named by the caller
     answer: Answer | None = None,
     /,
     *,
@@ -174,14 +178,16 @@ def agent(
     receive: Receive | None = None,
     attempts_max: int | None = None,
     kinds: Mapping[str, Kind] | None = None,
+    retries: int = 0,
 ) -> Agent | Callable[[Answer], Agent]:
     """Give an async function of a turn its policies; usable as a decorator.
 
     ``overlap`` says what becomes of a message that finds a turn running: ``queue`` it or ``reject`` it.
-    ``on_interrupted`` says what becomes of a turn whose process ended: ``mark`` it as interrupted, or ``retry`` it from
-    the start, at most ``attempts_max`` attempts in all (None: the limit of the runtime). ``receive`` handles volatile
-    messages (``tell`` and ``ask``), one at a time, also while a turn runs. ``kinds`` declares the kinds that ``tell``
-    may name, and with each what becomes of it in a full mailbox.
+    ``on_interrupted`` says what becomes of a turn whose process ended: ``mark`` it as interrupted, ``ask`` a person,
+    ``retry`` it from the start, or ``continue`` after what it had said; the last three for at most ``attempts_max``
+    attempts in all (None: the limit of the runtime). ``retries`` is how often more a turn is tried whose agent raised,
+    0 to 1000. ``receive`` handles volatile messages (``tell`` and ``ask``), one at a time, also while a turn runs.
+    ``kinds`` declares the kinds that ``tell`` may name, and with each what becomes of it in a full mailbox.
 
     Raises ConfigurationError for anything else.
     """
@@ -194,13 +200,16 @@ def agent(
     if attempts_max is not None and (type(attempts_max) is not int or attempts_max < 1):
         message = f"attempts_max is {attempts_max!r}"
         raise ConfigurationError(message, hint="give a whole number from 1")
+    if type(retries) is not int or not 0 <= retries <= RETRIES_MAX:
+        message = f"retries is {retries!r}"
+        raise ConfigurationError(message, hint=f"give a whole number from 0 to {RETRIES_MAX}")
     if receive is not None:
         _check_async(receive, "receive")
     declared = _checked_kinds({} if kinds is None else kinds)
 
     def make(function: Answer) -> Agent:
         _check_async(function, "agent")
-        return Agent(function, overlap, on_interrupted, receive, attempts_max, declared)
+        return Agent(function, overlap, on_interrupted, receive, attempts_max, declared, retries)
 
     return make if answer is None else make(answer)
 

@@ -3,6 +3,7 @@
 import math
 from typing import Final
 
+import attrs
 import trio
 from typing_extensions import override
 
@@ -13,14 +14,16 @@ from actors.core.effects import Refusal
 from actors.core.envelope import Origin, clean_text
 from actors.core.events import EventBody
 from actors.core.lifecycle import TurnStatus
+from actors.core.prompts import find_known
 from actors.core.stream import ProgressSignal
 from actors.core.transcript import History
-from actors.errors import Reject, TurnOverError
+from actors.errors import PromptExpiredError, Reject, TurnOverError
 from actors.runtime.agent import Agent
 from actors.runtime.broadcast import Outbox
 from actors.runtime.group import Group
 from actors.runtime.inner import Done, Flush, Written
 from actors.runtime.mailbox import Mailbox, Reply
+from actors.runtime.question import Question
 from actors.runtime.ref import Ref
 from actors.runtime.sent import Child, Sent
 from actors.runtime.services import FamilyPort, Services
@@ -68,12 +71,20 @@ class Outlet(TurnPort):
         _check_written(await reply.wait())
 
     @override
-    async def ask(
-        self, turn: Turn, kind: str, question: str, choices: tuple[str, ...], bodies: tuple[EventBody, ...]
-    ) -> int:
+    async def ask(self, turn: Turn, question: Question, bodies: tuple[EventBody, ...], waiting: Reply) -> int:
         reply = Reply()
-        command = Ask(turn.number, turn.attempt, kind, question, choices, bodies)
-        self.ref.mailbox.post_inner(Written(command, reply))
+        expires_s = question.expires_s
+        command = Ask(
+            turn.number,
+            turn.attempt,
+            question.kind,
+            question.text,
+            question.choices,
+            bodies,
+            None if expires_s is None else self.services.clock.wall_s() + expires_s,
+            question.default,
+        )
+        self.ref.mailbox.post_inner(Written(command, reply, waiting))
         number = await reply.wait()
         _check_written(number)
         assert isinstance(number, int), "a question that was written has a number"
@@ -115,6 +126,27 @@ class Outlet(TurnPort):
         transcript = self.ref.transcript
         assert transcript is not None, "it is loaded before the agent starts"
         return transcript.before(turn.number)
+
+    def asked(self, turn: Turn | None, group: Group, written: Written, now_s: float) -> Refusal | int:
+        """Decide a question of a turn; return its number, with who waits for its answer noted."""
+        command = written.command
+        assert isinstance(command, Ask), "it has somebody who waits for an answer"
+        assert written.waiting is not None, "as above"
+        if turn is not None:
+            command = attrs.evolve(command, taken=frozenset(turn.asked))
+        known = find_known(group.state, command)
+        refusal = group.add(command, self.services.policy, now_s)
+        if refusal is not None:
+            return refusal
+        assert turn is not None, "a question that is not late has a turn"
+        assert group.state.running is not None, "as above"
+        number = group.state.running.prompts_total - 1 if known is None else known.prompt
+        turn.asked.add(number)
+        if known is not None and known.answer is not None:
+            written.waiting.set(known.answer)
+        else:
+            turn.prompts[number] = written.waiting
+        return number
 
     def checkpoint(self, turn: Turn, group: Group, policy: Policy, now_s: float) -> None:
         """Put what the turn has said so far into a group that is about to be written."""
@@ -186,6 +218,8 @@ def _ended_by(turn: Turn, error: BaseException) -> Done:
         return Done(turn, *end_of(turn))
     if isinstance(error, Reject):
         return Done(turn, TurnStatus.FAILED, "rejected", words_of(error))
+    if isinstance(error, PromptExpiredError):
+        return Done(turn, TurnStatus.FAILED, "prompt_expired")
     crash = without_cancelled(error) or error
     return Done(turn, TurnStatus.FAILED, "crashed", type(crash).__name__, crash)
 

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 
 import trio
 
-from actors.core.commands import Answer, DropReminder
-from actors.core.envelope import Origin, check_text
+from actors.core.commands import DropReminder
+from actors.core.envelope import Origin
 from actors.core.events import Missed
 from actors.core.ids import ChatId, DropReason, parse_chat_id
 from actors.core.lifecycle import UP, SessionPhase
@@ -14,9 +14,10 @@ from actors.core.reminder import Reminder
 from actors.ports import Page
 from actors.runtime.accounting import DeadLetter
 from actors.runtime.agent import Session
+from actors.runtime.answering import answer_prompt
 from actors.runtime.appointments import order, reminder_of
 from actors.runtime.brancher import Brancher
-from actors.runtime.control import AnswerPrompt, CancelTurn, Delete, Prepare, Stop
+from actors.runtime.control import CancelTurn, Delete, Prepare, Stop
 from actors.runtime.directory import Directory, SeedLike, check_going_on
 from actors.runtime.family import Family
 from actors.runtime.mailbox import Reply
@@ -198,24 +199,19 @@ class Runtime:
         """
         return Subscription(self._router, self._services, chat_id, after, None if until is None else until.turn)
 
-    async def answer(self, chat_id: object, turn: int, prompt: int, answer: str) -> None:
-        """Answer a prompt of a running turn, durably; the first answer wins.
+    async def answer(self, chat_id: object, prompt_id: object, answer: object) -> None:
+        """Answer a question of a session, durably; the first answer wins.
 
-        Raises UnavailableError if it is not open, InvalidEnvelopeError if the answer is not one of its choices.
+        ``prompt_id`` is that of the event or of the snapshot. A question outlives the process that asked it: if its
+        turn has ended meanwhile, the answer becomes the message of a new turn, and ``turn.answers`` names the question.
+
+        Raises RefusedError with the reason, and changes nothing: ``prompt_unknown``, ``prompt_crossed`` (it belongs to
+        another chat), ``prompt_answered`` (somebody was first), ``prompt_closed`` (its turn has ended),
+        ``prompt_expired``, ``invalid_payload`` (the answer is none of its choices).
         """
-        if type(turn) is not int or type(prompt) is not int:
-            detail = f"turn is {type(turn).__name__} and prompt is {type(prompt).__name__}"
-            raise refused(DropReason.INVALID_PAYLOAD, detail, chat_id, "give the numbers the prompt was opened with")
-        ref = self._router.reach(chat_id)
-        size = check_text(answer, self._services.limits.message_bytes_max, field="answer")
-        if not isinstance(size, int):
-            raise refused(size.reason, f"{size.field} is {size.found}", chat_id, size.remedy)
-        reply = Reply()
-        ref.mailbox.post_control(reply, AnswerPrompt(Answer(turn, prompt, answer), reply))
-        refusal = await reply.wait()
-        if refusal is not None:
-            reason = getattr(refusal, "reason", DropReason.NOT_RUNNING)
-            raise refused(reason, getattr(refusal, "detail", ""), chat_id)
+        await answer_prompt(
+            self._router, self._services, self._registry.resolve, self._known(chat_id), prompt_id, answer
+        )
 
     async def remind(
         self,

@@ -10,10 +10,14 @@ from actors.runtime.turn import Turn
 
 @attrs.frozen
 class Written:
-    """Inner: events of the running turn to be written; ``reply`` is answered when they are."""
+    """Inner: events of the running turn to be written; ``reply`` is answered when they are.
+
+    ``waiting`` is the slot for a person's answer, if this is a question.
+    """
 
     command: Emit | Ask
     reply: Reply
+    waiting: Reply | None = None
 
 
 @attrs.frozen

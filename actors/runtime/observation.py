@@ -114,7 +114,7 @@ def inspection(ref: Ref, epoch: int) -> Inspection:
         cancelling=isinstance(live, Turn) and bool(live.cancel_reason),
         queued_turns=len(state.queue),
         open_calls=0 if running is None else len(running.calls),
-        open_prompts=0 if running is None else len(running.prompts),
+        open_prompts=len(state.open_prompts),
         mailbox_messages=ref.mailbox.queued,
         mailbox_bytes=ref.mailbox.bytes_held,
         waiting_senders=ref.mailbox.waiting,

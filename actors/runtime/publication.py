@@ -1,11 +1,27 @@
 """What is on disk, made known: to subscribers, to who waits, to the counts and to the log."""
 
-from actors.core.events import AttemptInterrupted, Event, SessionMigrated, TextAppended, ToolCalled, TurnEnded
+from typing import Final
+
+from actors.core.events import (
+    AttemptInterrupted,
+    Event,
+    PromptAnswered,
+    PromptClosed,
+    PromptExpired,
+    PromptOpened,
+    SessionMigrated,
+    TextAppended,
+    ToolCalled,
+    TurnEnded,
+)
+from actors.core.ids import DropReason
 from actors.core.state import SessionState
 from actors.runtime.attempt import Outlet
 from actors.runtime.reminding import arm, reminders_changed
 from actors.runtime.services import Services
 from actors.runtime.turn import Turn
+
+_PROMPTS: Final = frozenset({PromptOpened, PromptAnswered, PromptExpired, PromptClosed})
 
 
 def publish(outlet: Outlet, events: tuple[Event, ...], state: SessionState, turn: Turn | None) -> None:
@@ -14,7 +30,7 @@ def publish(outlet: Outlet, events: tuple[Event, ...], state: SessionState, turn
     recorder = services.recorder
     counts = services.accounts.counts
     services.accounts.wrote(events)
-    stood = ref.state
+    stood, due_changed = ref.state, False
     for box in ref.committed(events, state):
         outlet.lagged(box)
     for event in events:
@@ -25,6 +41,8 @@ def publish(outlet: Outlet, events: tuple[Event, ...], state: SessionState, turn
             counts.turns[body.status] += 1
             if ref.origins is not None:
                 ref.forget_origin(body.turn)
+            if body.reason == "attempts":  # poison: nobody tries it again
+                services.accounts.drop(ref.chat_id, DropReason.POISON, "turn")
             if recorder.informing:
                 _record_end(services, event, body)
         elif kind is TextAppended:
@@ -34,10 +52,12 @@ def publish(outlet: Outlet, events: tuple[Event, ...], state: SessionState, turn
             counts.tool_calls += 1
         elif kind is AttemptInterrupted:
             counts.turns["retried"] += 1
+        elif kind in _PROMPTS:
+            due_changed = True
         elif kind is SessionMigrated:
             assert isinstance(body, SessionMigrated), "kind is its type"
             _move(outlet, event, body, turn)
-    if stood is None or stood.standing.reminders is not state.standing.reminders:
+    if due_changed or stood is None or stood.standing.reminders is not state.standing.reminders:
         reminders_changed(ref, services, events)
 
 

@@ -62,6 +62,20 @@ _ERRORS: Final[Mapping[DropReason, tuple[type[RefusedError], str, str]]] = Mappi
         _R.COALESCED: (OverloadedError, "a newer message of its key took its place", "nothing is to be done"),
         _R.DROPPED: (OverloadedError, "the mailbox was full, and its kind is droppable", "send less of this kind"),
         _R.STASH_FULL: (OverloadedError, "the handler set too many messages aside", "unstash earlier, or send less"),
+        _R.PROMPT_UNKNOWN: (
+            InvalidEnvelopeError,
+            "the session has asked no such question",
+            "give the prompt_id of the event or the snapshot",
+        ),
+        _R.PROMPT_CROSSED: (
+            InvalidEnvelopeError,
+            "the question belongs to another chat",
+            "answer it there; it can still be answered",
+        ),
+        _R.PROMPT_ANSWERED: (UnavailableError, "somebody was first", "nothing is to be done"),
+        _R.PROMPT_CLOSED: (UnavailableError, "the turn that asked has ended", "nothing is to be done"),
+        _R.POISON: (UnavailableError, "every attempt to answer the message has failed", "mend what it does"),
+        _R.PROMPT_EXPIRED: (UnavailableError, "the time to answer is over", "nothing is to be done"),
     }
 )
 

@@ -1,14 +1,14 @@
-"""Reminders of one session: the moment it waits for next, and the ticks that are due, each fired once."""
+"""What falls due in one session: the moment it waits for next, the ticks of reminders, the questions that expire."""
 
 from functools import partial
 from typing import Final
 
-from actors.core.commands import Remind
+from actors.core.commands import Expire, Remind
 from actors.core.effects import StartTurn
 from actors.core.envelope import Origin
 from actors.core.events import Event, MessageAccepted, ReminderFired, ReminderSkipped
-from actors.core.reminder import first_due_s
 from actors.core.reminding import due_message_ids
+from actors.core.state import due_s_of
 from actors.runtime.group import Group
 from actors.runtime.hydration import load_history
 from actors.runtime.ref import Ref
@@ -19,8 +19,8 @@ TICKS_IN_GROUP_MAX: Final = 16
 
 
 def arm(ref: Ref, services: Services) -> None:
-    """Wait for the moment at which the first reminder of a session is due, or for none if none stands."""
-    due_s = None if ref.state is None else first_due_s(ref.state.standing.reminders)
+    """Wait for the moment at which something falls due in a session first, or for none if nothing does."""
+    due_s = None if ref.state is None else due_s_of(ref.state)
     if due_s is None:
         services.expiries.forget(ref.chat_id)
     else:
@@ -42,7 +42,7 @@ def reminders_changed(ref: Ref, services: Services, events: tuple[Event, ...]) -
 
 
 async def remind(ref: Ref, services: Services) -> Group:
-    """Decide what the due ticks of a session come to; whoever asked has it written.
+    """Decide what the due ticks of a session come to, and its questions that expire; whoever asked has it written.
 
     A tick whose message is in the journal already is not sent a second time. What could not be accepted now is tried
     again a little later. Raises StoreError if the journal cannot be read.
@@ -58,6 +58,8 @@ async def remind(ref: Ref, services: Services) -> Group:
     if any(type(effect) is StartTurn for effect in group.effects):
         await load_history(ref, services)  # before the start is on disk: a turn that cannot run is not begun
     reminders = ref.state.standing.reminders
+    for prompt in ref.state.open_prompts:
+        group.add(Expire(prompt.turn, prompt.prompt), services.policy, now_s)
     if group.bodies:
         group.size_bytes = sum(len(reminder.text) for reminder in reminders)
         for body in group.bodies:
@@ -65,7 +67,7 @@ async def remind(ref: Ref, services: Services) -> Group:
                 ref.note_origin(body.turn, Origin(body.sender, causation_id=body.message_id))
     else:
         arm(ref, services)
-        due_s = first_due_s(reminders)
+        due_s = due_s_of(ref.state)
         if due_s is not None and due_s <= now_s:
             later_s = now_s + services.limits.expiry_look_s
             services.expiries.at(ref.chat_id, later_s, partial(services.fall_due, ref.chat_id))

@@ -14,8 +14,8 @@ import trio
 from typing_extensions import override
 
 from actors.core.events import Event, TurnEnded
-from actors.core.ids import ChatId
-from actors.core.stream import Gap, Item, RunningView, SessionReady
+from actors.core.ids import ChatId, make_prompt_id
+from actors.core.stream import Gap, Item, PromptView, RunningView, SessionReady
 from actors.core.transcript import Message, Part
 from actors.errors import ConfigurationError, CursorAheadError, LaggedError, SubscriptionError
 from actors.runtime.broadcast import Outbox
@@ -203,10 +203,22 @@ def snapshot(ref: Ref, epoch: int) -> SessionReady:
         live = ref.turn
         if isinstance(live, Turn) and live.number == turn.turn:
             messages = live.with_unsaved(messages, state.seq)
-        running = RunningView(turn.turn, turn.attempt, str(turn.status), messages, turn.prompts)
+        running = RunningView(turn.turn, turn.attempt, str(turn.status), messages)
     queued = tuple(
         Message(item.message_id, "user", (Part("text", item.text),), item.turn, 0, item.seq, "queued")
         for item in state.queue
     )
     before = transcript.first_turn if transcript.first_turn > 0 else None
-    return SessionReady(ref.chat_id, epoch, state.seq, state.status, ended, before, running, queued)
+    prompts = tuple(
+        PromptView(
+            make_prompt_id(ref.chat_id, prompt.turn, prompt.prompt),
+            prompt.turn,
+            prompt.type,
+            prompt.question,
+            prompt.choices,
+            prompt.expires_at_s,
+            prompt.default,
+        )
+        for prompt in state.open_prompts
+    )
+    return SessionReady(ref.chat_id, epoch, state.seq, state.status, ended, before, running, queued, prompts)

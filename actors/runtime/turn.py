@@ -17,7 +17,7 @@ from trio.lowlevel import checkpoint, checkpoint_if_cancelled
 from actors.core.commands import Parent
 from actors.core.draft import Draft, Segment, with_text
 from actors.core.envelope import Origin, clean_text
-from actors.core.events import EventBody, TextAppended
+from actors.core.events import AnsweredPrompt, EventBody, TextAppended
 from actors.core.ids import ChatId
 from actors.core.lifecycle import PartStatus, ToolStatus
 from actors.core.limits import Limits
@@ -27,6 +27,7 @@ from actors.errors import ConfigurationError, Reject, TurnOverError
 from actors.ports import Clock
 from actors.runtime.broadcast import Broadcast
 from actors.runtime.mailbox import Reply
+from actors.runtime.question import Question, checked
 from actors.runtime.sent import Child, Sent
 
 _UNSET: Final = object()
@@ -53,10 +54,8 @@ class TurnPort(Protocol):
         """Write events of the turn and wait until they are on disk."""
         ...
 
-    async def ask(
-        self, turn: "Turn", kind: str, question: str, choices: tuple[str, ...], bodies: tuple[EventBody, ...]
-    ) -> int:
-        """Open a prompt and return its number once it is on disk."""
+    async def ask(self, turn: "Turn", question: Question, bodies: tuple[EventBody, ...], waiting: Reply) -> int:
+        """Open a prompt and return its number once it is on disk; ``waiting`` gets the answer."""
         ...
 
     async def make_room(self, turn: "Turn") -> None:
@@ -145,11 +144,14 @@ class Turn:
         "_state",
         "_tool_calls_max",
         "_unsaved_bytes_max",
+        "answers",
+        "asked",
         "attempt",
         "cancel_reason",
         "chat_id",
         "children",
         "closed",
+        "continued",
         "draft",
         "due",
         "flushing",
@@ -189,11 +191,15 @@ class Turn:
         self.attempt = running.attempt
         self.text = running.queued.text
         self.sender = running.queued.sender
+        self.answers: AnsweredPrompt | None = running.queued.background.answers
+        """The question of an earlier turn that this turn's message answers, if it does."""
         self.saved_state = session.saved
         self._standing = session.standing
         self.children: tuple[ChatId, ...] = ()
         """The children that this attempt has spawned; they end with it."""
-        self.draft = Draft(self.number, self.attempt)
+        self.draft = Draft(self.number, self.attempt, messages=running.messages, calls=running.calls_total)
+        self.continued = running.queued.background.first_attempt > 0
+        """Whether what an earlier attempt had said stands in the history, to be gone on with."""
         self.scope = trio.CancelScope()
         self.grace: trio.CancelScope | None = None
         self.task: trio.lowlevel.Task | None = None
@@ -206,6 +212,9 @@ class Turn:
         self.unwritten: deque[TextAppended] = deque()
         """Text that was handed over and is not on disk yet, in order; the session takes it out when it is."""
         self.prompts: dict[int, Reply] = {}
+        """Who waits for which answer."""
+        self.asked: set[int] = set()
+        """The questions that this attempt has asked; the session puts them in."""
         self.rooms: list[Reply] = []
 
     @property
@@ -307,22 +316,31 @@ class Turn:
         *,
         kind: Literal["permission", "choice", "text"] = "text",
         choices: Sequence[str] = (),
+        expires_s: float | None = None,
+        default: str | None = None,
     ) -> str:
-        """Ask a person, and wait for the answer for as long as the turn lives; the first answer wins.
+        """Ask a person, and wait for the answer; the first answer wins.
 
-        Raises TurnOverError after the turn has ended, ConfigurationError for an unknown kind.
+        Without ``expires_s`` (seconds) the question waits for as long as the turn lives. With it, it ends by then: with
+        ``default`` as the answer, or with PromptExpiredError. A question that an earlier attempt of this turn has asked
+        in the same words is not asked again: this waits for its answer, or returns the one it has got.
+
+        Raises TurnOverError after the turn has ended, ConfigurationError for an unknown kind, a time that is none, or a
+        default that could not be an answer.
         """
         self._check_open()
-        if kind not in {"permission", "choice", "text"}:
-            message = f"kind is {kind!r}"
-            raise ConfigurationError(message, chat_id=self.chat_id, hint="give permission, choice or text")
+        asked = checked(
+            Question(kind, question, tuple(choices), expires_s, default), self.chat_id, self._message_bytes_max
+        )
         self.draft.close(PartStatus.COMPLETE, self._bodies)
-        reply = Reply()
-        self._check_size(question, "question")
-        offered = tuple(clean_text(choice) for choice in choices)
-        number = await self._port.ask(self, kind, clean_text(question), offered, self.take_bodies())
-        self.prompts[number] = reply
-        answer = await reply.wait()
+        waiting = Reply()
+        number = await self._port.ask(self, asked, self.take_bodies(), waiting)
+        try:
+            answer = await waiting.wait()
+        except trio.Cancelled:  # whoever asks the same again finds it: still open, or answered meanwhile
+            self.prompts.pop(number, None)
+            self.asked.discard(number)
+            raise
         assert isinstance(answer, str), "prompts are answered with text"
         return answer
 

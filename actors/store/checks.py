@@ -15,7 +15,15 @@ import apsw
 import attrs
 
 from actors.core.codec import decode_body
-from actors.core.events import AttemptInterrupted, Event, MessageAccepted, SessionMigrated, TurnEnded, TurnStarted
+from actors.core.events import (
+    AttemptInterrupted,
+    AttemptSetAside,
+    Event,
+    MessageAccepted,
+    SessionMigrated,
+    TurnEnded,
+    TurnStarted,
+)
 from actors.core.ids import ChatId
 from actors.core.lifecycle import TurnStatus
 from actors.core.state import SessionState, evolve
@@ -35,13 +43,14 @@ _SESSIONS: Final = """
         (SELECT count(*) FROM turn WHERE turn.chat = session.chat AND ended_seq IS NULL AND status = 'running'),
         EXISTS (SELECT 1 FROM turn JOIN tool_call USING (chat, turn, attempt)
             WHERE turn.chat = session.chat AND turn.ended_seq IS NULL AND tool_call.status = 'running')
-        OR EXISTS (SELECT 1 FROM turn JOIN prompt USING (chat, turn, attempt)
-            WHERE turn.chat = session.chat AND turn.ended_seq IS NULL AND prompt.status = 'open'),
+        OR EXISTS (SELECT 1 FROM turn JOIN prompt USING (chat, turn)
+            WHERE turn.chat = session.chat AND turn.status = 'running' AND prompt.status = 'open'),
         coalesce((SELECT at_s FROM event WHERE event.chat = session.chat AND event.seq = session.seq), 0.0)
     FROM session ORDER BY chat_id
 """
 _TURNS: Final = """
-    SELECT turn, status, attempt, accepted_seq, ended_seq, reason, error FROM turn WHERE chat=? ORDER BY turn
+    SELECT turn, status, attempt, accepted_seq, ended_seq, reason, error, first_attempt
+    FROM turn WHERE chat=? ORDER BY turn
 """
 _MESSAGES: Final = """
     SELECT message.turn, message.attempt, message.seq, role, message_id, kind, status, characters
@@ -76,7 +85,10 @@ class SessionRow:
 
 @attrs.frozen
 class TurnRow:
-    """One turn of a session; ``ended_seq`` is None while it is open."""
+    """One turn of a session; ``ended_seq`` is None while it is open.
+
+    What its attempts said from ``first_attempt`` on is kept; None if only the last one counts.
+    """
 
     turn: int
     status: str
@@ -85,6 +97,7 @@ class TurnRow:
     ended_seq: int | None = None
     reason: str = ""
     error: str = ""
+    first_attempt: int | None = None
 
 
 @attrs.frozen
@@ -302,7 +315,7 @@ def _contradiction(db: apsw.Connection, chat_id: ChatId) -> str:
         if stored_turns.get(turn) != turns.get(turn):
             return f"turn {turn} is not what its events come to"
     if _open_work(db, chat) != _open_work_of(state):
-        return "what is open in the running turn is not what its events come to"
+        return "what is open is not what its events come to"
     if family != (state.standing.parent is not None, state.standing.closed):
         return "whether it has a parent, and whether that has ended, is not what its events come to"
     if _reminders(db, chat) != [(each.key, each.seq, each.tick, each.due_s) for each in state.standing.reminders]:
@@ -328,7 +341,12 @@ def _add_turn(turns: dict[int, TurnRow], event: Event) -> None:
         case TurnStarted():
             turns[body.turn] = attrs.evolve(turns[body.turn], status="running", attempt=body.attempt)
         case AttemptInterrupted():
-            turns[body.turn] = attrs.evolve(turns[body.turn], status="queued", attempt=body.attempt)
+            first = (turns[body.turn].first_attempt or body.attempt) if body.keep else None
+            turns[body.turn] = attrs.evolve(
+                turns[body.turn], status="queued", attempt=body.attempt, first_attempt=first
+            )
+        case AttemptSetAside():
+            turns[body.turn] = attrs.evolve(turns[body.turn], first_attempt=None)
         case TurnEnded():
             turns[body.turn] = attrs.evolve(
                 turns[body.turn],
@@ -342,22 +360,24 @@ def _add_turn(turns: dict[int, TurnRow], event: Event) -> None:
             pass
 
 
-def _open_work(db: apsw.Connection, chat: int) -> list[tuple[str, int]]:
+def _open_work(db: apsw.Connection, chat: int) -> list[tuple[str, int, int, float | None]]:
     """Read which tool calls and prompts the rows say are open."""
     statement = """
-        SELECT 'call', call FROM tool_call WHERE chat=?1 AND status='running'
-        UNION ALL SELECT 'prompt', prompt FROM prompt WHERE chat=?1 AND status='open'
+        SELECT 'call', turn, call, NULL FROM tool_call WHERE chat=?1 AND status='running'
+        UNION ALL SELECT 'prompt', turn, prompt, expires_at_s FROM prompt WHERE chat=?1 AND status='open'
+        ORDER BY 1, 2, 3
     """
-    return sorted((str(kind), int(number)) for kind, number in db.execute(statement, (chat,)))
+    return [(str(kind), turn, number, due_s) for kind, turn, number, due_s in db.execute(statement, (chat,))]
 
 
-def _open_work_of(state: SessionState) -> list[tuple[str, int]]:
+def _open_work_of(state: SessionState) -> list[tuple[str, int, int, float | None]]:
     """Say which tool calls and prompts the events left open."""
     running = state.running
-    if running is None:
-        return []
-    calls = [("call", call.call) for call in running.calls]
-    return sorted(calls + [("prompt", prompt.prompt) for prompt in running.prompts])
+    work: list[tuple[str, int, int, float | None]] = []
+    if running is not None:
+        work += [("call", running.turn, call.call, None) for call in running.calls]
+    work += [("prompt", prompt.turn, prompt.prompt, prompt.expires_at_s) for prompt in state.open_prompts]
+    return sorted(work, key=lambda item: item[:3])
 
 
 def _reminders(db: apsw.Connection, chat: int) -> list[tuple[str, int, int, float]]:
@@ -388,10 +408,18 @@ def _stored_messages(db: apsw.Connection, chat: int, turns: dict[int, TurnRow]) 
     shapes: dict[str, _Shape] = {}
     for turn, attempt, seq, role, message_id, kind, status, characters in db.execute(_MESSAGES, (chat,)):
         row = turns.get(turn)
-        current = 0 if row is None or row.status == TurnStatus.QUEUED.value else row.attempt
-        if attempt not in {0, current}:
+        if attempt and not _is_kept(row, attempt):
             continue
         before = shapes.get(message_id, (turn, attempt, seq, role, ()))
         parts = before[4] if kind is None else (*before[4], (kind, status, characters))
         shapes[message_id] = (turn, attempt, seq, role, parts)
     return shapes
+
+
+def _is_kept(row: TurnRow | None, attempt: int) -> bool:
+    """Say whether what an attempt said is part of the transcript."""
+    if row is None:
+        return False
+    if row.first_attempt is None:
+        return row.status != TurnStatus.QUEUED.value and attempt == row.attempt
+    return row.first_attempt <= attempt <= row.attempt

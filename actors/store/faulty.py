@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from actors.core.events import Event
 from actors.core.ids import ChatId
+from actors.core.lifecycle import PromptStatus
 from actors.core.state import SessionState
 from actors.errors import StoreUnavailableError
 from actors.ports import Entry, Found, Journal, Opened, Outcome, Page, Rename
@@ -63,7 +64,9 @@ class Delays:
 
 
 Fault = Fails | LosesAnswer | Answers | Alters | Hangs | Delays
-Operation = Literal["open", "commit", "load", "find", "events", "messages", "sessions", "children", "close"]
+Operation = Literal[
+    "open", "commit", "load", "find", "find_prompt", "events", "messages", "sessions", "children", "close"
+]
 
 
 @attrs.define
@@ -127,6 +130,10 @@ class FaultyJournal(Journal):
     @override
     async def find(self, chat_id: ChatId, message_id: str) -> Found | None:
         return await self._do("find", [chat_id], lambda: self.inner.find(chat_id, message_id))
+
+    @override
+    async def find_prompt(self, chat_id: ChatId, turn: int, prompt: int) -> PromptStatus | None:
+        return await self._do("find_prompt", [chat_id], lambda: self.inner.find_prompt(chat_id, turn, prompt))
 
     @override
     async def events(self, chat_id: ChatId, after: int, rows_max: int) -> tuple[Event, ...]:

@@ -5,18 +5,29 @@ It passes the contract suite of the port and uses no thread, so a virtual clock 
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
+from typing import Final
 
 import attrs
 import msgspec
 import trio
 from typing_extensions import override
 
-from actors.core.events import Event, MessageAccepted, TurnEnded
+from actors.core.events import (
+    Event,
+    EventBody,
+    MessageAccepted,
+    PromptAnswered,
+    PromptClosed,
+    PromptExpired,
+    PromptOpened,
+    TurnEnded,
+)
 from actors.core.ids import ChatId
-from actors.core.reminder import first_due_s
-from actors.core.state import SessionState, evolve
+from actors.core.lifecycle import PromptStatus
+from actors.core.state import SessionState, due_s_of, evolve
 from actors.core.transcript import Transcript
 from actors.errors import StoreCorruptError, StoreFencedError, StoreInUseError, StoreUnavailableError
 from actors.ports import (
@@ -33,6 +44,16 @@ from actors.ports import (
     Page,
     Rename,
 )
+
+_BECOMES: Final[Mapping[type[EventBody], PromptStatus]] = MappingProxyType(
+    {
+        PromptOpened: PromptStatus.OPEN,
+        PromptAnswered: PromptStatus.ANSWERED,
+        PromptExpired: PromptStatus.EXPIRED,
+        PromptClosed: PromptStatus.CLOSED,
+    }
+)
+"""What each event makes of a question."""
 
 
 @attrs.define
@@ -175,7 +196,7 @@ class MemoryJournal(Journal):
         unfinished = tuple(ChatId(chat_id) for chat_id, chat in store.chats.items() if chat.state.open_turns)
         chats = frozenset(ChatId(chat_id) for chat_id in store.chats)
         tombstones = frozenset(ChatId(chat_id) for chat_id in store.tombstones)
-        due = ((chat_id, first_due_s(chat.state.standing.reminders)) for chat_id, chat in store.chats.items())
+        due = ((chat_id, due_s_of(chat.state)) for chat_id, chat in store.chats.items())
         appointments = tuple(Appointment(ChatId(chat_id), due_s) for chat_id, due_s in due if due_s is not None)
         aliases = tuple(Alias(ChatId(chat_id), store.aliases[chat_id]) for chat_id in sorted(store.aliases))
         return Opened(self._epoch, chats, tombstones, unfinished, appointments, aliases)
@@ -214,6 +235,18 @@ class MemoryJournal(Journal):
             return Found(turn, seq, ended.status.value, ended.reason, ended.error)
         running = chat.state.running is not None and chat.state.running.turn == turn
         return Found(turn, seq, "running" if running else "queued", "", "")
+
+    @override
+    async def find_prompt(self, chat_id: ChatId, turn: int, prompt: int) -> PromptStatus | None:
+        await trio.lowlevel.checkpoint()
+        chat = self._opened().chats.get(chat_id)
+        status: PromptStatus | None = None
+        for event in () if chat is None else chat.events:
+            body = event.body
+            becomes = _BECOMES.get(type(body))
+            if becomes is not None and (getattr(body, "turn", 0), getattr(body, "prompt", 0)) == (turn, prompt):
+                status = becomes
+        return status
 
     @override
     async def events(self, chat_id: ChatId, after: int, rows_max: int) -> tuple[Event, ...]:

@@ -9,6 +9,7 @@ import attrs
 from actors.core.codec import VERSION, encode_body
 from actors.core.events import (
     AttemptInterrupted,
+    AttemptSetAside,
     Event,
     EventBody,
     MessageAccepted,
@@ -16,6 +17,7 @@ from actors.core.events import (
     ParentEnded,
     PromptAnswered,
     PromptClosed,
+    PromptExpired,
     PromptOpened,
     ReminderDropped,
     ReminderFired,
@@ -40,6 +42,10 @@ INSERT_TURN = (
     "INSERT INTO turn (status, attempt, ended_seq, reason, error, accepted_seq, chat, turn) VALUES (?,?,?,?,?,?,?,?)"
 )
 UPDATE_TURN = "UPDATE turn SET status=?, attempt=?, ended_seq=?, reason=?, error=? WHERE chat=? AND turn=?"
+UPDATE_KEPT = (  # what attempts said from this one on is kept, or (NULL) nothing is
+    "UPDATE turn SET first_attempt = CASE WHEN ?1 IS NULL THEN NULL ELSE coalesce(first_attempt, ?1) END"
+    " WHERE chat=?2 AND turn=?3"
+)
 INSERT_MESSAGE = "INSERT INTO message (chat, turn, attempt, position, seq, role, message_id) VALUES (?,?,?,?,?,?,?)"
 INSERT_PART = (
     "INSERT INTO part (status, characters, last_seq, kind, first_seq, chat, turn, attempt, position, part)"
@@ -53,7 +59,9 @@ INSERT_CALL = (
     "INSERT INTO tool_call (chat, turn, attempt, call, call_id, name, status, called_seq) VALUES (?,?,?,?,?,?,?,?)"
 )
 UPDATE_CALL = "UPDATE tool_call SET status=?, ended_seq=? WHERE chat=? AND turn=? AND attempt=? AND call=?"
-INSERT_PROMPT = "INSERT INTO prompt (chat, turn, attempt, prompt, status, opened_seq) VALUES (?,?,?,?,?,?)"
+INSERT_PROMPT = (
+    "INSERT INTO prompt (chat, turn, attempt, prompt, status, opened_seq, expires_at_s) VALUES (?,?,?,?,?,?,?)"
+)
 UPDATE_PROMPT = (  # a prompt of a later attempt may have the same number and may be in the same group
     "UPDATE prompt SET status=?1, ended_seq=?2"
     " WHERE chat=?3 AND turn=?4 AND prompt=?5 AND status='open' AND opened_seq<?2"
@@ -71,6 +79,7 @@ ORDER = (
     INSERT_EVENT,
     INSERT_TURN,
     UPDATE_TURN,
+    UPDATE_KEPT,
     INSERT_MESSAGE,
     INSERT_PART,
     UPDATE_PART,
@@ -120,6 +129,7 @@ class Rows:
                     turns.setdefault(body.turn, _unchanged())[:2] = [TurnStatus.RUNNING, body.attempt]
                 case AttemptInterrupted():
                     turns.setdefault(body.turn, _unchanged())[:2] = [TurnStatus.QUEUED, body.attempt]
+                    by_statement[UPDATE_KEPT].append((body.attempt if body.keep else None, chat, body.turn))
                 case TurnEnded():
                     ended: list[Value] = [body.status, body.attempt, seq, body.reason, body.error]
                     turns.setdefault(body.turn, _unchanged())[:5] = ended
@@ -179,10 +189,16 @@ class Rows:
                 key = (chat, body.turn, body.attempt, body.message, 0)
                 add[INSERT_PART].append(("complete", len(body.content), seq, "tool_result", seq, *key))
                 add[UPDATE_CALL].append((body.status, seq, chat, body.turn, body.attempt, body.call))
+            case AttemptSetAside():
+                add[UPDATE_KEPT].append((None, chat, body.turn))
             case PromptOpened():
-                add[INSERT_PROMPT].append((chat, body.turn, body.attempt, body.prompt, PromptStatus.OPEN, seq))
+                add[INSERT_PROMPT].append(
+                    (chat, body.turn, body.attempt, body.prompt, PromptStatus.OPEN, seq, body.expires_at_s)
+                )
             case PromptAnswered():
                 add[UPDATE_PROMPT].append((PromptStatus.ANSWERED, seq, chat, body.turn, body.prompt))
+            case PromptExpired():
+                add[UPDATE_PROMPT].append((PromptStatus.EXPIRED, seq, chat, body.turn, body.prompt))
             case PromptClosed():
                 add[UPDATE_PROMPT].append((PromptStatus.CLOSED, seq, chat, body.turn, body.prompt))
             case MessageAdded():

@@ -8,14 +8,35 @@ from collections.abc import Iterator
 from typing import Final, NoReturn
 
 import apsw
+import attrs
 
 from actors.core.codec import decode_body
 from actors.core.commands import Parent
-from actors.core.events import Event, EventBody, MessageAccepted, PromptOpened, ReminderSet, SessionCreated
+from actors.core.events import (
+    Event,
+    EventBody,
+    MessageAccepted,
+    PromptAnswered,
+    PromptExpired,
+    PromptOpened,
+    ReminderSet,
+    SessionCreated,
+)
 from actors.core.ids import ChatId
-from actors.core.lifecycle import TurnStatus
+from actors.core.lifecycle import PromptStatus, TurnStatus
 from actors.core.reminder import Reminder
-from actors.core.state import OpenCall, OpenPart, OpenPrompt, QueuedTurn, RunningTurn, SessionState, Standing
+from actors.core.state import (
+    Background,
+    OpenCall,
+    OpenPart,
+    OpenPrompt,
+    QueuedTurn,
+    RunningTurn,
+    SessionState,
+    Standing,
+    opened_by,
+    record,
+)
 from actors.core.transcript import Message, Transcript
 from actors.errors import StoreCorruptError
 from actors.ports import Alias, Appointment, Found, Opened, Page
@@ -32,7 +53,11 @@ def opening(db: apsw.Connection, epoch: int) -> Opened:
     unfinished = (
         "SELECT chat_id FROM session WHERE chat IN (SELECT chat FROM turn WHERE ended_seq IS NULL) ORDER BY chat"
     )
-    due = "SELECT chat_id, min(due_s) FROM reminder JOIN session USING (chat) GROUP BY chat ORDER BY chat"
+    due = (
+        "SELECT chat_id, min(due_s) FROM (SELECT chat, due_s FROM reminder UNION ALL"
+        " SELECT chat, expires_at_s FROM prompt WHERE status='open' AND expires_at_s IS NOT NULL"
+        ") JOIN session USING (chat) GROUP BY chat ORDER BY chat"
+    )
     appointments = tuple(Appointment(ChatId(chat_id), due_s) for chat_id, due_s in db.execute(due))
     return Opened(epoch, chats, tombstones, tuple(_chat_ids(db, unfinished)), appointments, aliases(db))
 
@@ -79,11 +104,13 @@ def load(db: apsw.Connection, chat_id: ChatId) -> SessionState | None:
         _corrupt(chat_id, f"the session ends at {seq}, its journal at {last}")
     running: RunningTurn | None = None
     queued: list[QueuedTurn] = []
+    prompts = _open_prompts(db, chat, chat_id)
     unfinished = db.execute(
-        "SELECT turn, status, attempt, accepted_seq FROM turn WHERE chat=? AND ended_seq IS NULL ORDER BY turn",
+        "SELECT turn, status, attempt, accepted_seq, first_attempt FROM turn"
+        " WHERE chat=? AND ended_seq IS NULL ORDER BY turn",
         (chat,),
     )
-    for turn, status, attempt, accepted_seq in unfinished:
+    for turn, status, attempt, accepted_seq, first_attempt in unfinished:
         body = _body_at(db, chat, accepted_seq, chat_id)
         if not isinstance(body, MessageAccepted) or body.turn != turn:
             _corrupt(chat_id, f"turn {turn} points to an event that does not accept it")
@@ -95,14 +122,20 @@ def load(db: apsw.Connection, chat_id: ChatId) -> SessionState | None:
         item = QueuedTurn(
             turn, body.message_id, body.text, body.sender, body.deadline_s, begun_before, accepted_seq, asked
         )
+        if body.answers is not None:
+            item = attrs.evolve(item, background=Background(body.answers))
+        if attempt:
+            item = _with_answers(db, chat, _with_words(db, chat, item, first_attempt), chat_id)
         if waits:
             queued.append(item)
         else:
-            running = _running(db, chat, item, attempt, chat_id)
+            own = tuple(prompt for prompt in prompts if prompt.turn == turn)
+            running = _running(db, chat, item, attempt, own)
     standing = Standing(
         reminders=_reminders(db, chat, chat_id),
         parent=None if parent is None else _parent(db, chat, chat_id),
         closed=bool(closed),
+        prompts=tuple(prompt for prompt in prompts if running is None or prompt.turn != running.turn),
     )
     return SessionState(chat_id, seq, turns, running, tuple(queued), saved, standing)
 
@@ -121,6 +154,15 @@ def find(db: apsw.Connection, chat_id: ChatId, message_id: str) -> Found | None:
     return None if row is None else Found(*row)
 
 
+def find_prompt(db: apsw.Connection, chat_id: ChatId, turn: int, prompt: int) -> PromptStatus | None:
+    """Read where a question stands."""
+    found = db.execute(
+        "SELECT status FROM session JOIN prompt USING (chat) WHERE chat_id=? AND turn=? AND prompt=?",
+        (chat_id, turn, prompt),
+    ).get
+    return None if found is None else PromptStatus(found)
+
+
 def events(db: apsw.Connection, chat_id: ChatId, after: int, rows_max: int) -> tuple[Event, ...]:
     """Read events of a session."""
     found = _chat(db, chat_id)
@@ -136,7 +178,8 @@ def messages(db: apsw.Connection, chat_id: ChatId, before_turn: int | None, rows
     before = END if before_turn is None else min(before_turn, END)
     turns = db.execute(
         "SELECT turn, accepted_seq, ended_seq, (SELECT count(*) FROM message"
-        " WHERE message.chat=turn.chat AND message.turn=turn.turn AND message.attempt IN (0, turn.attempt)"
+        " WHERE message.chat=turn.chat AND message.turn=turn.turn AND (message.attempt=0"
+        " OR message.attempt BETWEEN coalesce(turn.first_attempt, turn.attempt) AND turn.attempt)"
         ") FROM turn WHERE chat=? AND turn<? AND ended_seq IS NOT NULL ORDER BY turn DESC LIMIT ?",
         (chat, before, rows_max),
     )
@@ -196,7 +239,9 @@ def _chat_ids(db: apsw.Connection, statement: str, *values: str | int) -> Iterat
     return (ChatId(chat_id) for (chat_id,) in db.execute(statement, values))
 
 
-def _running(db: apsw.Connection, chat: int, queued: QueuedTurn, attempt: int, chat_id: ChatId) -> RunningTurn:
+def _running(
+    db: apsw.Connection, chat: int, queued: QueuedTurn, attempt: int, prompts: tuple[OpenPrompt, ...]
+) -> RunningTurn:
     """Read what the running attempt has on disk."""
     key = (chat, queued.turn, attempt)
     part = db.execute(
@@ -209,17 +254,16 @@ def _running(db: apsw.Connection, chat: int, queued: QueuedTurn, attempt: int, c
     ).get
     calls = "SELECT call, call_id, name, status FROM tool_call WHERE chat=? AND turn=? AND attempt=? ORDER BY call"
     called = list(db.execute(calls, key))
-    prompts = "SELECT opened_seq, status FROM prompt WHERE chat=? AND turn=? AND attempt=? ORDER BY prompt"
-    asked = list(db.execute(prompts, key))
+    asked = db.execute("SELECT count(*) FROM prompt WHERE chat=? AND turn=? AND attempt=?", key).get
     return RunningTurn(
         queued,
         attempt,
-        messages_total,
+        max(messages_total, queued.background.messages),
         None if part is None else OpenPart(*part),
         tuple(OpenCall(call, call_id, name) for call, call_id, name, status in called if status == "running"),
-        len(called),
-        tuple(_open_prompt(db, chat, seq, chat_id) for seq, status in asked if status == "open"),
-        queued.prompts + len(asked),
+        queued.background.calls + len(called),
+        prompts,
+        queued.prompts + asked,
     )
 
 
@@ -242,12 +286,49 @@ def _reminders(db: apsw.Connection, chat: int, chat_id: ChatId) -> tuple[Reminde
     return tuple(found)
 
 
-def _open_prompt(db: apsw.Connection, chat: int, seq: int, chat_id: ChatId) -> OpenPrompt:
-    """Read a question that nobody has answered."""
+def _open_prompts(db: apsw.Connection, chat: int, chat_id: ChatId) -> tuple[OpenPrompt, ...]:
+    """Read the questions that nobody has answered, by turn and number."""
+    asked = db.execute("SELECT opened_seq FROM prompt WHERE chat=? AND status='open' ORDER BY turn, prompt", (chat,))
+    return tuple(_prompt_at(db, chat, seq, chat_id) for (seq,) in asked)
+
+
+def _prompt_at(db: apsw.Connection, chat: int, seq: int, chat_id: ChatId) -> OpenPrompt:
+    """Read one question."""
     body = _body_at(db, chat, seq, chat_id)
     if not isinstance(body, PromptOpened):
         _corrupt(chat_id, f"a prompt points to event {seq}, which does not open it")
-    return OpenPrompt(body.prompt, body.type, body.question, body.choices)
+    return opened_by(body)
+
+
+def _with_words(db: apsw.Connection, chat: int, item: QueuedTurn, first_attempt: int | None) -> QueuedTurn:
+    """Read how much of what earlier attempts have said is kept."""
+    if first_attempt is None:
+        return item
+    kept = (chat, item.turn, first_attempt, item.attempts)
+    messages_total, calls_total = db.execute(
+        "SELECT (SELECT coalesce(max(position), -1) + 1 FROM message"
+        " WHERE chat=?1 AND turn=?2 AND attempt BETWEEN ?3 AND ?4),"
+        " (SELECT count(*) FROM tool_call WHERE chat=?1 AND turn=?2 AND attempt BETWEEN ?3 AND ?4)",
+        kept,
+    ).get
+    background = attrs.evolve(item.background, first_attempt=first_attempt, messages=messages_total, calls=calls_total)
+    return attrs.evolve(item, background=background)
+
+
+def _with_answers(db: apsw.Connection, chat: int, item: QueuedTurn, chat_id: ChatId) -> QueuedTurn:
+    """Read what persons have answered to the questions of a turn, in the order in which they did."""
+    answered = db.execute(
+        "SELECT opened_seq, ended_seq FROM prompt WHERE chat=? AND turn=? AND status IN ('answered', 'expired')"
+        " ORDER BY ended_seq",
+        (chat, item.turn),
+    )
+    for opened_seq, ended_seq in list(answered):
+        prompt, ended = _prompt_at(db, chat, opened_seq, chat_id), _body_at(db, chat, ended_seq, chat_id)
+        if not isinstance(ended, PromptAnswered | PromptExpired):
+            _corrupt(chat_id, f"a prompt points to event {ended_seq}, which does not answer it")
+        if ended.answer is not None and prompt.type != "recovery":
+            item = record(item, prompt, ended.answer)
+    return item
 
 
 def _body_at(db: apsw.Connection, chat: int, seq: int, chat_id: ChatId) -> EventBody:

@@ -141,6 +141,10 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     CREATE INDEX alias_by_chat ON alias (chat);
     CREATE VIEW address AS SELECT chat_id, chat FROM session UNION ALL SELECT chat_id, chat FROM alias;
     CREATE VIEW given_up AS SELECT chat_id FROM tombstone UNION ALL SELECT chat_id FROM alias;
+    ALTER TABLE turn ADD COLUMN first_attempt INTEGER;
+
+    ALTER TABLE prompt ADD COLUMN expires_at_s REAL;
+    CREATE INDEX prompt_open ON prompt (chat, turn, prompt) WHERE status = 'open';
     """,
 )
 

@@ -17,6 +17,7 @@ from typing_extensions import override
 
 from actors.core.events import Event
 from actors.core.ids import ChatId
+from actors.core.lifecycle import PromptStatus
 from actors.core.state import SessionState
 from actors.errors import StoreCorruptError, StoreError, StoreFencedError, StoreSchemaError, StoreUnavailableError
 from actors.ports import (
@@ -106,6 +107,10 @@ class SQLiteJournal(Journal):
     @override
     async def find(self, chat_id: ChatId, message_id: str) -> Found | None:
         return await self._read(lambda db: queries.find(db, chat_id, message_id))
+
+    @override
+    async def find_prompt(self, chat_id: ChatId, turn: int, prompt: int) -> PromptStatus | None:
+        return await self._read(lambda db: queries.find_prompt(db, chat_id, turn, prompt))
 
     @override
     async def events(self, chat_id: ChatId, after: int, rows_max: int) -> tuple[Event, ...]:

@@ -93,7 +93,14 @@ class ScriptedAgent:
             case Call():
                 await self._call(step, turn)
             case Ask():
-                self.answers.append(await turn.ask(step.question, kind=step.kind, choices=step.choices))
+                answer = await turn.ask(
+                    step.question,
+                    kind=step.kind,
+                    choices=step.choices,
+                    expires_s=step.expires_s,
+                    default=step.default,
+                )
+                self.answers.append(answer)
             case Wait():
                 if isinstance(step.until, trio.Event):
                     await step.until.wait()

@@ -6,8 +6,9 @@ from typing import Final, Literal
 import attrs
 import trio
 
+from actors.core.commands import OnInterrupted
 from actors.core.ids import ChatId
-from actors.runtime.agent import Agent, OnInterrupted, Overlap, Session, agent
+from actors.runtime.agent import Agent, Overlap, Session, agent
 from actors.runtime.turn import Turn
 
 EXPECT_S: Final = 5.0

@@ -44,6 +44,8 @@ class Ask:
     question: str
     kind: Literal["permission", "choice", "text"] = "text"
     choices: tuple[str, ...] = ()
+    expires_s: float | None = None
+    default: str | None = None
 
 
 @attrs.frozen

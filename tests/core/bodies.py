@@ -4,7 +4,7 @@ from typing import get_args
 
 from hypothesis import strategies as st
 
-from actors.core.events import EventBody, MessageAccepted, ReminderFired, ReminderSet, ReminderSkipped
+from actors.core.events import EventBody, MessageAccepted, PromptOpened, ReminderFired, ReminderSet, ReminderSkipped
 
 KINDS: tuple[type[EventBody], ...] = get_args(EventBody)
 """The classes of the closed union."""
@@ -12,6 +12,7 @@ KINDS: tuple[type[EventBody], ...] = get_args(EventBody)
 _SECONDS = st.floats(allow_nan=False, allow_infinity=False)  # JSON has neither
 _FIELDS: dict[type[EventBody], tuple[str, ...]] = {
     MessageAccepted: ("deadline_s",),
+    PromptOpened: ("expires_at_s",),
     ReminderSet: ("first_s", "every_s"),
     ReminderFired: ("due_s", "next_s"),
     ReminderSkipped: ("next_s",),

@@ -5,7 +5,7 @@ a question) is played all the same, as far as there is something to ask of the c
 """
 
 from collections.abc import Iterable
-from typing import Literal, assert_never
+from typing import Literal, assert_never, get_args
 
 import attrs
 from hypothesis import strategies as st
@@ -21,7 +21,9 @@ from actors.core.commands import (
     Create,
     DropReminder,
     Emit,
+    Expire,
     Finish,
+    OnInterrupted,
     Recover,
     Remind,
     SetReminder,
@@ -91,9 +93,11 @@ class Return:
 
 @attrs.frozen
 class Question:
-    """The agent asks a person."""
+    """The agent asks a person, who has ``patience_s`` to answer before it expires."""
 
     choices: tuple[str, ...] = ()
+    patience_s: float | None = None
+    default: str | None = None
 
 
 @attrs.frozen
@@ -105,19 +109,27 @@ class Reply:
 
 
 @attrs.frozen
+class Lapse:
+    """The time to answer one of the open prompts is said to be over."""
+
+    pick: int
+
+
+@attrs.frozen
 class End:
     """The agent's task ends."""
 
     status: FinishStatus
     state: str | None = None
     begin_next: bool = True
+    again: bool = False
 
 
 @attrs.frozen
 class Die:
     """The process ends and comes again: what was not handed to the journal is lost."""
 
-    retry: bool
+    policy: OnInterrupted
     attempts_max: int = 2
 
 
@@ -162,6 +174,7 @@ Step = (
     | Return
     | Question
     | Reply
+    | Lapse
     | End
     | Die
     | Start
@@ -241,7 +254,11 @@ class Play:
                 self.events.append(Event(CHAT, len(self.events) + 1, 1, self.now_s, body))
             for effect in outcome.effects:
                 if isinstance(effect, StartTurn):
-                    self.draft = Draft(effect.turn, effect.attempt)
+                    running = self.state.running
+                    assert running is not None, "an effect follows its event"
+                    self.draft = Draft(
+                        effect.turn, effect.attempt, messages=running.messages, calls=running.calls_total
+                    )
         self.taken.append(Taken(before, command, self.now_s, outcome, self.state))
         return outcome
 
@@ -261,10 +278,9 @@ class Play:
             case Withdraw():
                 self.ask_core(Cancel(self.state.turns - step.back))
             case Reply():
-                running = self.state.running
-                prompts = () if running is None else running.prompts
-                prompt = prompts[step.pick % len(prompts)].prompt if prompts else step.pick
-                self.ask_core(Answer(self.state.turns if running is None else running.turn, prompt, step.answer))
+                self.ask_core(Answer(*self._pick(step.pick), step.answer))
+            case Lapse():
+                self.ask_core(Expire(*self._pick(step.pick)))
             case Start():
                 self.ask_core(Begin())
             case Pass():
@@ -282,12 +298,20 @@ class Play:
             case Die():
                 self.draft = None
                 self.pending.clear()
-                self.ask_core(Recover(step.retry, step.attempts_max))
+                self.ask_core(Recover(step.policy, step.attempts_max))
             case Say() | Checkpoint() | Call() | Return() | Question() | End():
                 if self.draft is not None:
                     self._agent(self.draft, step)
             case _:
                 assert_never(step)
+
+    def _pick(self, pick: int) -> tuple[int, int]:
+        """Name one of the open prompts, or one that is not open if there is none."""
+        prompts = self.state.open_prompts
+        if not prompts:
+            return self.state.turns, pick
+        prompt = prompts[pick % len(prompts)]
+        return prompt.turn, prompt.prompt
 
     def _agent(self, draft: Draft, step: Say | Checkpoint | Call | Return | Question | End) -> None:
         """Play a step of the agent that runs."""
@@ -313,14 +337,20 @@ class Play:
             case Question():
                 draft.close(PartStatus.COMPLETE, pending)
                 kind = "choice" if step.choices else "text"
-                self.ask_core(Ask(turn, attempt, kind, "Which?", step.choices, self._take()))
+                expires_at_s = None if step.patience_s is None else self.now_s + step.patience_s
+                self.ask_core(
+                    Ask(turn, attempt, kind, "Which?", step.choices, self._take(), expires_at_s, step.default)
+                )
             case End():
                 completed = step.status is TurnStatus.COMPLETED
                 draft.close(PartStatus.COMPLETE if completed else PartStatus.CUT, pending)
                 state = step.state if completed else None
                 self.draft = None
                 last_words = self._take()
-                self.ask_core(Finish(turn, attempt, step.status, last_words, state, begin_next=step.begin_next))
+                again = step.again and step.status is TurnStatus.FAILED
+                self.ask_core(
+                    Finish(turn, attempt, step.status, last_words, state, begin_next=step.begin_next, again=again)
+                )
             case _:
                 assert_never(step)
 
@@ -341,6 +371,7 @@ class Play:
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6)
 CALL_IDS = st.sampled_from(["", "call_0", "call_1", "a"])
+POLICIES: tuple[OnInterrupted, ...] = get_args(OnInterrupted)
 FINISHES: tuple[FinishStatus, ...] = (
     TurnStatus.COMPLETED,
     TurnStatus.FAILED,
@@ -353,14 +384,21 @@ _AGENT_STEPS: st.SearchStrategy[Step] = st.one_of(
     st.builds(Checkpoint),
     st.builds(Call, st.lists(CALL_IDS, min_size=1, max_size=3).map(tuple)),
     st.builds(Return, st.integers(0, 3), st.booleans()),
-    st.builds(Question, st.sampled_from([(), ("yes", "no")])),
+    st.builds(
+        Question, st.sampled_from([(), ("yes", "no")]), st.sampled_from([None, 5.0]), st.sampled_from([None, "yes"])
+    ),
 )
-_REPLIES = st.builds(Reply, st.integers(0, 2), st.sampled_from(["yes", "yes", "perhaps"]))
+_ANSWERS = ["yes", "yes", "perhaps", "retry", "continue", "drop"]
+_REPLIES = st.builds(Reply, st.integers(0, 2), st.sampled_from(_ANSWERS))
 _SENDS = st.builds(Send, st.sampled_from([None, None, 0.0, 5.0]))
 _ENDS = st.builds(
-    End, st.sampled_from(FINISHES), st.sampled_from([None, "null", "{}"]), st.sampled_from([True, True, False])
+    End,
+    st.sampled_from(FINISHES),
+    st.sampled_from([None, "null", "{}"]),
+    st.sampled_from([True, True, False]),
+    st.booleans(),
 )
-_DEATHS = st.builds(Die, st.booleans(), st.integers(1, 3))
+_DEATHS = st.builds(Die, st.sampled_from(POLICIES), st.integers(1, 3))
 _NOTES = st.builds(
     Note,
     st.sampled_from(["tea", "pills"]),
@@ -376,6 +414,7 @@ _STEPS: st.SearchStrategy[Step] = st.one_of(
     _DEATHS,
     st.builds(Withdraw, st.integers(-1, 2)),
     _REPLIES,
+    st.builds(Lapse, st.integers(0, 2)),
     st.builds(Start),
     st.builds(Pass, st.sampled_from([1.0, 10.0])),
     st.builds(Late),

@@ -16,6 +16,7 @@ FROM_OUTSIDE = {
     "Accept",
     "Begin",
     "Answer",
+    "Expire",
     "Cancel",
     "Recover",
     "SetReminder",
@@ -47,7 +48,7 @@ def test_what_an_attempt_asks_says_for_which_attempt_it_speaks(kind: type[Comman
         Accept("m1", "hello"),
         Emit(1, 1, ()),
         Finish(1, 1, TurnStatus.COMPLETED),
-        Recover(retry=True, attempts_max=1),
+        Recover("retry", attempts_max=1),
     ],
 )
 def test_a_command_cannot_be_changed(command: Command) -> None:

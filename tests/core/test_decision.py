@@ -46,7 +46,7 @@ def texts(*pieces: str, status: PartStatus = STREAMING) -> tuple[EventBody, ...]
 
 def test_only_what_the_running_attempt_says_is_written() -> None:
     """An older attempt of the same turn is as late as an older turn, and the refusal names both."""
-    play = Play().play([Send(), Die(retry=True), Start()])
+    play = Play().play([Send(), Die("retry"), Start()])
     late = Emit(1, 1, texts("from the past"))
     assert decide(play.state, late, POLICY, NOW_S) == Refusal(DropReason.NOT_RUNNING, "turn 1 attempt 1 is not running")
     assert decided(play.state, attrs.evolve(late, attempt=2)) == Decision(late.bodies)

@@ -281,6 +281,12 @@ def test_the_reasons_of_a_drop_are_a_closed_set_of_words() -> None:
         "coalesced",
         "dropped",
         "stash_full",
+        "prompt_unknown",
+        "prompt_crossed",
+        "prompt_answered",
+        "prompt_closed",
+        "prompt_expired",
+        "poison",
     ]
 
 

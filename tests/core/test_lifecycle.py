@@ -14,6 +14,7 @@ from actors.core.events import (
     MessageAccepted,
     PromptAnswered,
     PromptClosed,
+    PromptExpired,
     PromptOpened,
     TextAppended,
     ToolCalled,
@@ -41,6 +42,7 @@ from tests.core.play import (
     Checkpoint,
     Die,
     End,
+    Lapse,
     Pass,
     Play,
     Question,
@@ -73,7 +75,7 @@ ENDS: dict[str, set[str]] = {
     "turn": {"completed", "failed", "cancelled", "interrupted", "expired"},
     "part": {"complete", "cut"},
     "tool call": {"ok", "error", "cancelled", "interrupted"},
-    "prompt": {"answered", "closed"},
+    "prompt": {"answered", "expired", "closed"},
 }
 
 TRIGGERS = sorted({trigger for table, _ in TABLES.values() for _, trigger in table})
@@ -83,32 +85,40 @@ CALL = Call(("a",))
 ASK = Question(("yes", "no"))
 REACHES: dict[tuple[TurnStatus, str], list[Step]] = {
     (TurnStatus.QUEUED, "start"): [Send(), End(TurnStatus.COMPLETED, begin_next=False), Start()],
+    (TurnStatus.QUEUED, "resume"): [ASK, Die("retry"), Start()],
     (TurnStatus.QUEUED, "cancel"): [Send(), Withdraw(0)],
     (TurnStatus.QUEUED, "expire"): [Send(5.0), Pass(5.0), End(TurnStatus.COMPLETED)],
     (TurnStatus.RUNNING, "wait"): [CALL],
     (TurnStatus.RUNNING, "complete"): [End(TurnStatus.COMPLETED)],
     (TurnStatus.RUNNING, "fail"): [End(TurnStatus.FAILED)],
     (TurnStatus.RUNNING, "cancel"): [End(TurnStatus.CANCELLED)],
-    (TurnStatus.RUNNING, "interrupt"): [Die(retry=False)],
-    (TurnStatus.RUNNING, "retry"): [Die(retry=True)],
+    (TurnStatus.RUNNING, "interrupt"): [Die("mark")],
+    (TurnStatus.RUNNING, "retry"): [Die("retry")],
     (TurnStatus.WAITING, "go_on"): [CALL, ASK, Return(0, ok=True), Reply(0, "yes")],
     (TurnStatus.WAITING, "complete"): [CALL, End(TurnStatus.COMPLETED)],
     (TurnStatus.WAITING, "fail"): [CALL, End(TurnStatus.FAILED)],
     (TurnStatus.WAITING, "cancel"): [ASK, End(TurnStatus.CANCELLED)],
     (TurnStatus.WAITING, "interrupt"): [ASK, End(TurnStatus.INTERRUPTED)],
-    (TurnStatus.WAITING, "retry"): [CALL, ASK, Die(retry=True)],
+    (TurnStatus.WAITING, "retry"): [CALL, ASK, Die("retry")],
 }
 """For each entry of the turns' table, what comes after the first message so that the last step makes that move."""
 
 SMALL_LIVES: dict[str, list[Step]] = {
     "part": [Say("text", "a"), Checkpoint(), End(TurnStatus.COMPLETED)],
-    "part that is cut": [Say("text", "a"), Checkpoint(), Die(retry=False)],
+    "part that is cut": [Say("text", "a"), Checkpoint(), Die("mark")],
     "call that returns": [CALL, Return(0, ok=True)],
     "call that raises": [CALL, Return(0, ok=False)],
     "call that is cancelled": [CALL, End(TurnStatus.CANCELLED)],
-    "call that is interrupted": [CALL, Die(retry=False)],
+    "call that is interrupted": [CALL, Die("mark")],
     "prompt that is answered": [ASK, Reply(0, "yes")],
+    "prompt that expires": [Question((), 5.0), Pass(5.0), Lapse(0)],
     "prompt that is closed": [ASK, End(TurnStatus.COMPLETED)],
+}
+
+PROMPT_ENDS = {
+    PromptAnswered: PromptStatus.ANSWERED,
+    PromptExpired: PromptStatus.EXPIRED,
+    PromptClosed: PromptStatus.CLOSED,
 }
 
 
@@ -162,8 +172,8 @@ def small_moves(play: Play) -> Iterator[tuple[str, Move]]:
                 calls[call] = body.status
             case PromptOpened():
                 prompts[body.turn, body.prompt] = PromptStatus.OPEN
-            case PromptAnswered() | PromptClosed():
-                status = PromptStatus.ANSWERED if isinstance(body, PromptAnswered) else PromptStatus.CLOSED
+            case PromptAnswered() | PromptExpired() | PromptClosed():
+                status = PROMPT_ENDS[type(body)]
                 yield "prompt", (prompts[body.turn, body.prompt], status)
                 prompts[body.turn, body.prompt] = status
             case _:

@@ -11,6 +11,7 @@ from actors.core.commands import (
     Command,
     Create,
     Finish,
+    OnInterrupted,
     Recover,
     Seed,
 )
@@ -110,7 +111,7 @@ def test_turns_that_expired_end_before_the_next_one_starts() -> None:
 
 def test_a_turn_that_began_in_time_does_not_expire_when_it_is_tried_again() -> None:
     """The deadline is for beginning; a crash of ours is not the sender's patience."""
-    play = Play().play([Send(5.0), Die(retry=True), Pass(10.0), Start()])
+    play = Play().play([Send(5.0), Die("retry"), Pass(10.0), Start()])
     assert play.bodies[-1] == TurnStarted(1, 2)
 
 
@@ -128,7 +129,7 @@ def test_a_turn_waits_while_a_call_or_a_prompt_is_open() -> None:
     state = evolve(state, PromptOpened(1, 1, 0, "choice", "Which?", ("yes", "no")))
     assert state.running is not None
     assert state.running.calls == (OpenCall(0, "a", "find"),)
-    assert state.running.prompts == (OpenPrompt(0, "choice", "Which?", ("yes", "no")),)
+    assert state.running.prompts == (OpenPrompt(1, 0, "choice", "Which?", ("yes", "no")),)
     seen = [state.status]
     for body in (ToolEnded(1, 1, 1, 0, ToolStatus.OK, "found"), PromptAnswered(1, 0, "yes")):
         state = evolve(state, body)
@@ -179,7 +180,7 @@ def test_the_agents_state_is_saved_with_its_turn_and_kept_for_the_next() -> None
 @pytest.mark.rule("pitfall_13")
 def test_a_retried_turn_stands_in_front_and_counts_its_attempts() -> None:
     """What was accepted first is still answered first; what the attempt left open is closed with it."""
-    play = Play().play([Send(), Send(), Say("text", "Hm"), Call(("a",)), Die(retry=True)])
+    play = Play().play([Send(), Send(), Say("text", "Hm"), Call(("a",)), Die("retry")])
     assert [(queued.turn, queued.attempts) for queued in play.state.queue] == [(1, 1), (2, 0)]
     assert play.bodies[-2:] == [
         ToolEnded(1, 1, 1, 0, ToolStatus.INTERRUPTED, SEALED_CONTENT[ToolStatus.INTERRUPTED]),
@@ -196,16 +197,16 @@ def test_a_turn_is_tried_as_often_as_its_budget_says(attempts_max: int) -> None:
     play = Play().play([Send()])
     for _ in range(attempts_max):
         assert play.state.running is not None
-        play.play([Die(retry=True, attempts_max=attempts_max), Start()])
+        play.play([Die("retry", attempts_max=attempts_max), Start()])
     assert play.state.status == "idle"
     assert play.bodies[-1] == TurnEnded(1, attempts_max, TurnStatus.INTERRUPTED, "attempts")
     assert sum(isinstance(body, TurnStarted) for body in play.bodies) == attempts_max
 
 
-@pytest.mark.parametrize(("retry", "reason"), [(False, "process_ended"), (True, "attempts")])
-def test_an_interrupted_turn_says_why_it_is_not_tried_again(reason: str, *, retry: bool) -> None:
+@pytest.mark.parametrize(("policy", "reason"), [("mark", "process_ended"), ("retry", "attempts")])
+def test_an_interrupted_turn_says_why_it_is_not_tried_again(policy: OnInterrupted, reason: str) -> None:
     """Marked because that is the policy, or because its attempts are spent."""
-    assert decided(RUNNING, Recover(retry, 1)).bodies == (TurnEnded(1, 1, TurnStatus.INTERRUPTED, reason),)
+    assert decided(RUNNING, Recover(policy, 1)).bodies == (TurnEnded(1, 1, TurnStatus.INTERRUPTED, reason),)
 
 
 def test_cancelling_a_queued_turn_leaves_the_others_in_their_order() -> None:

@@ -16,6 +16,7 @@ from actors.core.commands import (
     Create,
     DropReminder,
     Emit,
+    Expire,
     Finish,
     Migrate,
     Recover,
@@ -27,12 +28,14 @@ from actors.core.decision import Policy
 from actors.core.effects import Refusal
 from actors.core.events import (
     AttemptInterrupted,
+    AttemptSetAside,
     EventBody,
     MessageAccepted,
     MessageAdded,
     ParentEnded,
     PromptAnswered,
     PromptClosed,
+    PromptExpired,
     PromptOpened,
     ReminderDropped,
     ReminderFired,
@@ -52,13 +55,24 @@ from actors.core.ids import ChatId
 from actors.core.lifecycle import PartStatus, ToolStatus, TurnStatus
 from actors.core.limits import Limits
 from actors.core.session import decide
-from actors.core.state import OpenCall, OpenPart, OpenPrompt, QueuedTurn, RunningTurn, SessionState, evolve, fold
+from actors.core.state import (
+    OpenCall,
+    OpenPart,
+    OpenPrompt,
+    QueuedTurn,
+    RunningTurn,
+    SessionState,
+    Standing,
+    evolve,
+    fold,
+)
 from tests.core.bodies import KINDS
 from tests.core.play import CHAT
 
 NOW_S = 1000.0
 FIRST = QueuedTurn(1, "m1", "hello", seq=2)
 SECOND = QueuedTurn(2, "m2", "and?", seq=4)
+HELD = OpenPrompt(1, 0, "recovery", "What now?", ("retry", "continue", "drop"))
 IDLE = SessionState(CHAT, seq=8)
 RUNNING = attrs.evolve(IDLE, turns=1, running=RunningTurn(FIRST, 1))
 
@@ -75,7 +89,9 @@ STATES: dict[str, SessionState] = {
     "crowded": attrs.evolve(RUNNING, turns=2, queue=(SECOND,)),
     "growing": running(part=OpenPart(0, 0, "thinking", 5)),
     "calling": running(calls=(OpenCall(0, "a", "find"), OpenCall(1, "a", "find")), calls_total=2),
-    "asking": running(prompts=(OpenPrompt(0, "choice", "Which?", ("yes", "no")),), prompts_total=1),
+    "asking": running(prompts=(OpenPrompt(1, 0, "choice", "Which?", ("yes", "no"), 999.0),), prompts_total=1),
+    "unanswered": attrs.evolve(IDLE, turns=1, standing=Standing(prompts=(OpenPrompt(1, 0, "text", "Why?", ()),))),
+    "held": attrs.evolve(IDLE, turns=1, queue=(attrs.evolve(FIRST, attempts=1),), standing=Standing(prompts=(HELD,))),
 }
 """Every kind of state, by what is open in it; what is read back after a crash is one of these too."""
 
@@ -95,6 +111,8 @@ COMMANDS: dict[str, Command] = {
     "ask": Ask(1, 1, "text", "Why?", (), (SAID,)),
     "ask of another attempt": Ask(1, 2, "text", "Why?", (), ()),
     "answer": Answer(1, 0, "yes"),
+    "answer to drop": Answer(1, 0, "drop"),
+    "answer to retry": Answer(1, 0, "retry"),
     "answer none of the choices": Answer(1, 0, "perhaps"),
     "answer another prompt": Answer(1, 1, "yes"),
     "answer another turn": Answer(2, 0, "yes"),
@@ -105,9 +123,13 @@ COMMANDS: dict[str, Command] = {
     "finish as cancelled": Finish(1, 1, TurnStatus.CANCELLED),
     "interrupt": Finish(1, 1, TurnStatus.INTERRUPTED, begin_next=False),
     "finish another attempt": Finish(1, 2, TurnStatus.COMPLETED),
-    "recover": Recover(retry=False, attempts_max=3),
-    "recover and retry": Recover(retry=True, attempts_max=2),
-    "recover with no attempt left": Recover(retry=True, attempts_max=1),
+    "fail and try again": Finish(1, 1, TurnStatus.FAILED, error="ValueError", again=True),
+    "expire": Expire(1, 0),
+    "recover": Recover("mark", attempts_max=3),
+    "recover and ask": Recover("ask", attempts_max=2),
+    "recover and retry": Recover("retry", attempts_max=2),
+    "recover and continue": Recover("continue", attempts_max=2),
+    "recover with no attempt left": Recover("retry", attempts_max=1),
     "set a reminder": SetReminder("tea", "Drink.", NOW_S, 60.0, "one"),
     "drop a reminder": DropReminder("tea"),
     "remind": Remind(16),
@@ -132,73 +154,95 @@ def outcome_of(state: SessionState, command: Command, policy: Policy) -> str:
 
 
 LATE = "refused: not_running"
+UNKNOWN = "refused: prompt_unknown"
 
 DECIDED: dict[str, tuple[str, ...]] = {
     "create": (
         "= idle",
         "= queued",
-        "= running",
-        "= running",
-        "= running",
+        *("= running",) * 3,
         "= waiting",
         "= waiting",
-    ),
-    "migrate": ("refused: conflict",) * 7,
-    "migrate to its own id": (
         "= idle",
         "= queued",
-        "= running",
-        "= running",
-        "= running",
-        "= waiting",
-        "= waiting",
     ),
+    "migrate": ("refused: conflict",) * 9,
+    "migrate to its own id": (*(f"= {state.status}" for state in STATES.values()),),
     "accept": (
         "MessageAccepted TurnStarted !StartTurn = running",
         "MessageAccepted = queued",
-        "MessageAccepted = running",
-        "MessageAccepted = running",
-        "MessageAccepted = running",
+        *("MessageAccepted = running",) * 3,
         "MessageAccepted = waiting",
         "MessageAccepted = waiting",
+        "MessageAccepted TurnStarted !StartTurn = running",
+        "MessageAccepted = queued",
     ),
-    "accept too late": ("refused: expired",) * 7,
+    "accept too late": ("refused: expired",) * 9,
     "begin": (
         "= idle",
         "TurnStarted !StartTurn = running",
-        "= running",
-        "= running",
-        "= running",
+        *("= running",) * 3,
         "= waiting",
         "= waiting",
+        "= idle",
+        "= queued",
     ),
     "emit": (
         LATE,
         LATE,
-        "TextAppended:streaming = running",
-        "TextAppended:streaming = running",
-        "TextAppended:streaming = running",
+        *("TextAppended:streaming = running",) * 3,
         "TextAppended:streaming = waiting",
         "TextAppended:streaming = waiting",
+        LATE,
+        LATE,
     ),
-    "emit of another attempt": (LATE,) * 7,
-    "emit of another turn": (LATE,) * 7,
+    "emit of another attempt": (LATE,) * 9,
+    "emit of another turn": (LATE,) * 9,
     "ask": (
         LATE,
         LATE,
-        "TextAppended:streaming PromptOpened = waiting",
-        "TextAppended:streaming PromptOpened = waiting",
-        "TextAppended:streaming PromptOpened = waiting",
-        "TextAppended:streaming PromptOpened = waiting",
-        "TextAppended:streaming PromptOpened = waiting",
+        *("TextAppended:streaming PromptOpened = waiting",) * 5,
+        LATE,
+        LATE,
     ),
-    "ask of another attempt": (LATE,) * 7,
-    "answer": (*(LATE,) * 6, "PromptAnswered !WakePrompt = running"),
-    "answer none of the choices": (*(LATE,) * 6, "refused: invalid_payload"),
-    "answer another prompt": (LATE,) * 7,
-    "answer another turn": (LATE,) * 7,
-    "cancel the first": (LATE, "TurnEnded:cancelled = idle", *(LATE,) * 5),
-    "cancel the second": (*(LATE,) * 3, "TurnEnded:cancelled = running", *(LATE,) * 3),
+    "ask of another attempt": (LATE,) * 9,
+    "answer": (
+        *(UNKNOWN,) * 6,
+        "PromptAnswered !WakePrompt = running",
+        "PromptAnswered MessageAccepted TurnStarted !StartTurn = running",
+        "refused: invalid_payload",
+    ),
+    "answer to drop": (
+        *(UNKNOWN,) * 6,
+        "refused: invalid_payload",
+        "PromptAnswered MessageAccepted TurnStarted !StartTurn = running",
+        "PromptAnswered TurnEnded:cancelled = idle",
+    ),
+    "answer to retry": (
+        *(UNKNOWN,) * 6,
+        "refused: invalid_payload",
+        "PromptAnswered MessageAccepted TurnStarted !StartTurn = running",
+        "PromptAnswered AttemptSetAside TurnStarted !StartTurn = running",
+    ),
+    "answer none of the choices": (
+        *(UNKNOWN,) * 6,
+        "refused: invalid_payload",
+        "PromptAnswered MessageAccepted TurnStarted !StartTurn = running",
+        "refused: invalid_payload",
+    ),
+    "answer another prompt": (UNKNOWN,) * 9,
+    "answer another turn": (UNKNOWN,) * 9,
+    "cancel the first": (
+        LATE,
+        "TurnEnded:cancelled = idle",
+        *(LATE,) * 6,
+        "PromptClosed TurnEnded:cancelled = idle",
+    ),
+    "cancel the second": (
+        *(LATE,) * 3,
+        "TurnEnded:cancelled = running",
+        *(LATE,) * 5,
+    ),
     "complete": (
         LATE,
         LATE,
@@ -207,6 +251,8 @@ DECIDED: dict[str, tuple[str, ...]] = {
         "TextAppended:complete StateSaved TurnEnded:completed = idle",
         "ToolEnded:cancelled ToolEnded:cancelled StateSaved TurnEnded:completed = idle",
         "PromptClosed StateSaved TurnEnded:completed = idle",
+        LATE,
+        LATE,
     ),
     "fail": (
         LATE,
@@ -216,6 +262,8 @@ DECIDED: dict[str, tuple[str, ...]] = {
         "TextAppended:cut TurnEnded:failed = idle",
         "ToolEnded:error ToolEnded:error TurnEnded:failed = idle",
         "PromptClosed TurnEnded:failed = idle",
+        LATE,
+        LATE,
     ),
     "finish as cancelled": (
         LATE,
@@ -225,6 +273,8 @@ DECIDED: dict[str, tuple[str, ...]] = {
         "TextAppended:cut TurnEnded:cancelled = idle",
         "ToolEnded:cancelled ToolEnded:cancelled TurnEnded:cancelled = idle",
         "PromptClosed TurnEnded:cancelled = idle",
+        LATE,
+        LATE,
     ),
     "interrupt": (
         LATE,
@@ -233,9 +283,31 @@ DECIDED: dict[str, tuple[str, ...]] = {
         "TurnEnded:interrupted = queued",
         "TextAppended:cut TurnEnded:interrupted = idle",
         "ToolEnded:interrupted ToolEnded:interrupted TurnEnded:interrupted = idle",
-        "PromptClosed TurnEnded:interrupted = idle",
+        "TurnEnded:interrupted = idle",
+        LATE,
+        LATE,
     ),
-    "finish another attempt": (LATE,) * 7,
+    "finish another attempt": (LATE,) * 9,
+    "fail and try again": (
+        LATE,
+        LATE,
+        "AttemptInterrupted = queued",
+        "AttemptInterrupted = queued",
+        "TextAppended:cut AttemptInterrupted = queued",
+        "ToolEnded:error ToolEnded:error AttemptInterrupted = queued",
+        "AttemptInterrupted = queued",
+        LATE,
+        LATE,
+    ),
+    "expire": (
+        "= idle",
+        "= queued",
+        *("= running",) * 3,
+        "= waiting",
+        "PromptExpired !WakePrompt = running",
+        "= idle",
+        "= queued",
+    ),
     "recover": (
         "= idle",
         "= queued",
@@ -243,7 +315,20 @@ DECIDED: dict[str, tuple[str, ...]] = {
         "TurnEnded:interrupted = queued",
         "TextAppended:cut TurnEnded:interrupted = idle",
         "ToolEnded:interrupted ToolEnded:interrupted TurnEnded:interrupted = idle",
-        "PromptClosed TurnEnded:interrupted = idle",
+        "TurnEnded:interrupted = idle",
+        "= idle",
+        "= queued",
+    ),
+    "recover and ask": (
+        "= idle",
+        "= queued",
+        "PromptOpened AttemptInterrupted = queued",
+        "PromptOpened AttemptInterrupted = queued",
+        "TextAppended:cut PromptOpened AttemptInterrupted = queued",
+        "ToolEnded:interrupted ToolEnded:interrupted PromptOpened AttemptInterrupted = queued",
+        "PromptOpened AttemptInterrupted = queued",
+        "= idle",
+        "= queued",
     ),
     "recover and retry": (
         "= idle",
@@ -252,7 +337,20 @@ DECIDED: dict[str, tuple[str, ...]] = {
         "AttemptInterrupted = queued",
         "TextAppended:cut AttemptInterrupted = queued",
         "ToolEnded:interrupted ToolEnded:interrupted AttemptInterrupted = queued",
-        "PromptClosed AttemptInterrupted = queued",
+        "AttemptInterrupted = queued",
+        "= idle",
+        "= queued",
+    ),
+    "recover and continue": (
+        "= idle",
+        "= queued",
+        "AttemptInterrupted = queued",
+        "AttemptInterrupted = queued",
+        "TextAppended:cut AttemptInterrupted = queued",
+        "ToolEnded:interrupted ToolEnded:interrupted AttemptInterrupted = queued",
+        "AttemptInterrupted = queued",
+        "= idle",
+        "= queued",
     ),
     "recover with no attempt left": (
         "= idle",
@@ -262,6 +360,8 @@ DECIDED: dict[str, tuple[str, ...]] = {
         "TextAppended:cut TurnEnded:interrupted = idle",
         "ToolEnded:interrupted ToolEnded:interrupted TurnEnded:interrupted = idle",
         "PromptClosed TurnEnded:interrupted = idle",
+        "= idle",
+        "= queued",
     ),
     "set a reminder": (
         "ReminderSet = idle",
@@ -271,10 +371,12 @@ DECIDED: dict[str, tuple[str, ...]] = {
         "ReminderSet = running",
         "ReminderSet = waiting",
         "ReminderSet = waiting",
+        "ReminderSet = idle",
+        "ReminderSet = queued",
     ),
-    "drop a reminder": (LATE,) * 7,
-    "remind": ("= idle", "= queued", "= running", "= running", "= running", "= waiting", "= waiting"),
-    "close a child": ("= idle", "= queued", "= running", "= running", "= running", "= waiting", "= waiting"),
+    "drop a reminder": (LATE,) * 9,
+    "remind": (*(f"= {state.status}" for state in STATES.values()),),
+    "close a child": (*(f"= {state.status}" for state in STATES.values()),),
 }
 """What each command comes to, in the order of ``STATES``: events, !effects, = the status after them."""
 
@@ -282,7 +384,12 @@ CELLS = [
     (command, state, expected) for command, row in DECIDED.items() for state, expected in zip(STATES, row, strict=True)
 ]
 
-REFUSED_WHEN_BUSY = ("MessageAccepted TurnStarted !StartTurn = running", *("refused: busy",) * 6)
+REFUSED_WHEN_BUSY = (
+    "MessageAccepted TurnStarted !StartTurn = running",
+    *("refused: busy",) * 6,
+    "MessageAccepted TurnStarted !StartTurn = running",
+    "refused: busy",
+)
 REFUSED_WHEN_FULL = (
     "MessageAccepted TurnStarted !StartTurn = running",
     "refused: queue_full",
@@ -291,29 +398,33 @@ REFUSED_WHEN_FULL = (
     "MessageAccepted = running",
     "MessageAccepted = waiting",
     "MessageAccepted = waiting",
+    "MessageAccepted TurnStarted !StartTurn = running",
+    "refused: queue_full",
 )
 
 EVOLVED: tuple[tuple[EventBody, str], ...] = (
-    (SessionCreated(), "idle queued running running running waiting waiting"),
-    (SessionMigrated(CHAT, ChatId("live:43")), "idle queued running running running waiting waiting"),
-    (MessageAdded("s1", "system", ()), "idle queued running running running waiting waiting"),
-    (MessageAccepted("m3", 3, "hello"), "queued queued running running running waiting waiting"),
-    (TurnStarted(1, 1), "idle running running running running waiting waiting"),
-    (AttemptInterrupted(1, 1), "idle queued queued queued queued queued queued"),
-    (SAID, "idle queued running running running waiting waiting"),
-    (ToolCalled(1, 1, 0, 1, 2, "b", "find", "{}"), "idle queued waiting waiting waiting waiting waiting"),
-    (ToolEnded(1, 1, 1, 0, ToolStatus.OK, "found"), "idle queued running running running waiting waiting"),
-    (PromptOpened(1, 1, 1, "text", "Why?"), "idle queued waiting waiting waiting waiting waiting"),
-    (PromptAnswered(1, 0, "yes"), "idle queued running running running waiting running"),
-    (PromptClosed(1, 0), "idle queued running running running waiting running"),
-    (StateSaved(1, "{}"), "idle queued running running running waiting waiting"),
-    (ParentEnded(), "idle queued running running running waiting waiting"),
-    (ReminderSet("tea", "Drink.", NOW_S), "idle queued running running running waiting waiting"),
-    (ReminderDropped("tea"), "idle queued running running running waiting waiting"),
-    (ReminderFired("tea", 0, NOW_S), "idle queued running running running waiting waiting"),
-    (ReminderSkipped("tea", 3, 4), "idle queued running running running waiting waiting"),
-    (TurnEnded(1, 1, TurnStatus.COMPLETED), "idle idle idle queued idle idle idle"),
-    (TurnEnded(2, 0, TurnStatus.CANCELLED), "idle queued running running running waiting waiting"),
+    (SessionCreated(), "idle queued running running running waiting waiting idle queued"),
+    (SessionMigrated(CHAT, ChatId("live:43")), "idle queued running running running waiting waiting idle queued"),
+    (MessageAdded("s1", "system", ()), "idle queued running running running waiting waiting idle queued"),
+    (MessageAccepted("m3", 3, "hello"), "queued queued running running running waiting waiting queued queued"),
+    (TurnStarted(1, 1), "idle running running running running waiting waiting idle waiting"),
+    (AttemptInterrupted(1, 1), "idle queued queued queued queued queued queued idle queued"),
+    (AttemptSetAside(1, 1), "idle queued running running running waiting waiting idle queued"),
+    (SAID, "idle queued running running running waiting waiting idle queued"),
+    (ToolCalled(1, 1, 0, 1, 2, "b", "find", "{}"), "idle queued waiting waiting waiting waiting waiting idle queued"),
+    (ToolEnded(1, 1, 1, 0, ToolStatus.OK, "found"), "idle queued running running running waiting waiting idle queued"),
+    (PromptOpened(1, 1, 1, "text", "Why?"), "idle queued waiting waiting waiting waiting waiting idle queued"),
+    (PromptAnswered(1, 0, "yes"), "idle queued running running running waiting running idle queued"),
+    (PromptExpired(1, 0), "idle queued running running running waiting running idle queued"),
+    (PromptClosed(1, 0), "idle queued running running running waiting running idle queued"),
+    (StateSaved(1, "{}"), "idle queued running running running waiting waiting idle queued"),
+    (ParentEnded(), "idle queued running running running waiting waiting idle queued"),
+    (ReminderSet("tea", "Drink.", NOW_S), "idle queued running running running waiting waiting idle queued"),
+    (ReminderDropped("tea"), "idle queued running running running waiting waiting idle queued"),
+    (ReminderFired("tea", 0, NOW_S), "idle queued running running running waiting waiting idle queued"),
+    (ReminderSkipped("tea", 3, 4), "idle queued running running running waiting waiting idle queued"),
+    (TurnEnded(1, 1, TurnStatus.COMPLETED), "idle idle idle queued idle idle idle idle idle"),
+    (TurnEnded(2, 0, TurnStatus.CANCELLED), "idle queued running running running waiting waiting idle queued"),
 )
 """The status after each event, in the order of ``STATES``; every event is counted everywhere."""
 

@@ -13,10 +13,12 @@ from actors.core.decision import Decision
 from actors.core.effects import Effect, Refusal, StartTurn, WakePrompt
 from actors.core.events import (
     AttemptInterrupted,
+    AttemptSetAside,
     EventBody,
     MessageAccepted,
     PromptAnswered,
     PromptClosed,
+    PromptExpired,
     PromptOpened,
     StateSaved,
     TextAppended,
@@ -27,9 +29,9 @@ from actors.core.events import (
 )
 from actors.core.lifecycle import TURN_ENDS, PartStatus, ToolStatus, TurnStatus
 from actors.core.session import decide
-from actors.core.state import SessionState, evolve, fold
+from actors.core.state import SessionState, evolve, fold, is_held
 from tests.core.bodies import KINDS, bodies_of
-from tests.core.play import CHAT, Play, plays
+from tests.core.play import CHAT, POLICIES, Play, plays
 
 
 def turn_of(body: EventBody) -> int:
@@ -116,14 +118,17 @@ def test_turns_never_overlap_and_each_attempt_is_counted(play: Play) -> None:
                 running = (body.turn, body.attempt)
             case AttemptInterrupted() | TextAppended() | ToolCalled() | ToolEnded() | PromptOpened():
                 assert running == (body.turn, body.attempt)
-            case PromptAnswered() | PromptClosed() | StateSaved():
+            case StateSaved():
                 assert running is not None
                 assert running[0] == body.turn
-            case TurnEnded() if body.attempt:
+            case TurnEnded() if body.attempt and not (body.status is TurnStatus.CANCELLED and running is None):
                 assert running == (body.turn, body.attempt)
             case _:
-                assert turn_of(body) == 0 or isinstance(body, MessageAccepted | TurnEnded)
-        if isinstance(body, AttemptInterrupted | TurnEnded) and body.attempt:
+                assert turn_of(body) == 0 or isinstance(
+                    body,
+                    MessageAccepted | TurnEnded | AttemptSetAside | PromptAnswered | PromptExpired | PromptClosed,
+                )
+        if isinstance(body, AttemptInterrupted | TurnEnded) and running == (body.turn, body.attempt):
             running = None
     state = play.state.running
     assert running == (None if state is None else (state.turn, state.attempt))
@@ -151,10 +156,11 @@ def test_turns_are_numbered_and_begun_in_the_order_of_acceptance(play: Play) -> 
 def test_every_tool_call_has_exactly_one_outcome_before_its_attempt_is_over(play: Play) -> None:
     """A call that the agent left open is sealed; none ends twice, none that was never made ends."""
     running: dict[int, str] = {}
+    kept: set[int] = set()
     calls = 0
     for body in play.bodies:
         if isinstance(body, TurnStarted):
-            calls = 0
+            calls = calls if body.turn in kept else 0
             assert not running
         elif isinstance(body, ToolCalled):
             assert body.call == calls
@@ -163,7 +169,12 @@ def test_every_tool_call_has_exactly_one_outcome_before_its_attempt_is_over(play
         elif isinstance(body, ToolEnded):
             assert body.status is not ToolStatus.RUNNING
             del running[body.call]
-        elif isinstance(body, AttemptInterrupted | TurnEnded) and body.attempt:
+        elif isinstance(body, AttemptSetAside):
+            kept.discard(body.turn)
+        elif isinstance(body, AttemptInterrupted):
+            assert not running
+            kept = {body.turn} if body.keep else set()
+        elif isinstance(body, TurnEnded) and body.attempt:
             assert not running
     state = play.state.running
     assert list(running) == ([] if state is None else [call.call for call in state.calls])
@@ -171,17 +182,39 @@ def test_every_tool_call_has_exactly_one_outcome_before_its_attempt_is_over(play
 
 @given(plays())
 def test_every_prompt_is_answered_or_closed_once(play: Play) -> None:
-    """The first answer wins, and a prompt that nobody answered is closed with its attempt."""
-    opened: list[int] = []
+    """The first answer wins; a prompt that nobody answered goes with its turn, unless that was interrupted."""
+    opened: list[tuple[int, int]] = []
+    named: set[tuple[int, int]] = set()
     for body in play.bodies:
         if isinstance(body, PromptOpened):
-            opened.append(body.prompt)
-        elif isinstance(body, PromptAnswered | PromptClosed):
-            opened.remove(body.prompt)
-        elif isinstance(body, AttemptInterrupted | TurnEnded) and body.attempt:
-            assert not opened
-    state = play.state.running
-    assert opened == ([] if state is None else [prompt.prompt for prompt in state.prompts])
+            assert (body.turn, body.prompt) not in named, "an answer could be taken for one to another question"
+            opened.append((body.turn, body.prompt))
+            named.add((body.turn, body.prompt))
+        elif isinstance(body, PromptAnswered | PromptExpired | PromptClosed):
+            opened.remove((body.turn, body.prompt))
+        elif isinstance(body, TurnEnded) and body.status is not TurnStatus.INTERRUPTED:
+            assert body.turn not in {turn for turn, _ in opened}
+    assert sorted(opened) == sorted((prompt.turn, prompt.prompt) for prompt in play.state.open_prompts)
+    assert len(play.state.standing.prompts) <= play.policy.limits.prompts_max
+
+
+@given(plays())
+def test_what_persons_answered_is_known_to_the_turn_for_as_long_as_it_is_open(play: Play) -> None:
+    """So that nobody is asked again by a later attempt."""
+    answers: dict[tuple[int, int], str] = {}
+    asked: dict[tuple[int, int], str] = {}
+    for body in play.bodies:
+        if isinstance(body, PromptOpened):
+            asked[body.turn, body.prompt] = body.type
+        elif isinstance(body, PromptAnswered | PromptExpired) and body.answer is not None:
+            answers[body.turn, body.prompt] = body.answer
+    for item in play.state.open_turns:
+        expected = {
+            prompt: answer
+            for (turn, prompt), answer in answers.items()
+            if turn == item.turn and asked[turn, prompt] != "recovery"
+        }
+        assert {recorded.prompt: recorded.answer for recorded in item.background.recorded} == expected
 
 
 @given(plays())
@@ -213,8 +246,10 @@ def test_what_is_to_be_done_follows_from_what_was_written(play: Play) -> None:
             for body in taken.outcome.bodies:
                 if isinstance(body, TurnStarted):
                     expected.append(StartTurn(body.turn, body.attempt))
-                elif isinstance(body, PromptAnswered):
-                    expected.append(WakePrompt(body.turn, body.prompt, body.answer))
+                elif isinstance(body, PromptAnswered | PromptExpired):
+                    running = taken.before.running
+                    if running is not None and running.turn == body.turn:
+                        expected.append(WakePrompt(body.turn, body.prompt, body.answer))
             assert list(taken.outcome.effects) == expected
 
 
@@ -232,22 +267,22 @@ def test_the_agents_state_is_the_last_that_was_saved(play: Play) -> None:
 @given(plays())
 def test_recovering_a_second_time_changes_nothing(play: Play) -> None:
     """After one recovery nothing of an earlier life is running, so there is nothing to settle."""
-    for retry in (False, True):
-        once = decide(play.state, Recover(retry, 3), play.policy, play.now_s)
+    for policy in POLICIES:
+        once = decide(play.state, Recover(policy, 3), play.policy, play.now_s)
         assert isinstance(once, Decision)
         state = fold(play.state, once.bodies)
         assert state.running is None
-        assert decide(state, Recover(retry, 3), play.policy, play.now_s) == Decision(())
+        assert decide(state, Recover(policy, 3), play.policy, play.now_s) == Decision(())
         assert [queued.turn for queued in state.queue] == sorted(queued.turn for queued in state.queue)
 
 
 @given(plays())
 def test_beginning_leaves_nobody_waiting_while_nothing_runs(play: Play) -> None:
-    """After ``Begin`` either a turn runs or the queue is empty."""
+    """After ``Begin`` a turn runs, or the queue is empty, or a person is asked what is to become of its first."""
     outcome = decide(play.state, Begin(), play.policy, play.now_s)
     assert isinstance(outcome, Decision)
     state = fold(play.state, outcome.bodies)
-    assert state.running is not None or not state.queue
+    assert state.running is not None or not state.queue or is_held(state, state.queue[0].turn)
 
 
 @given(plays())

@@ -12,7 +12,7 @@ from tests.core.play import CHAT
 
 MESSAGE = Message("m1", "user", (Part("text", "hello"),), 1, 0, 2)
 ITEMS: tuple[Item, ...] = (
-    SessionReady(CHAT, 1, 2, "running", (MESSAGE,), None, RunningView(1, 1, "running", (), ()), ()),
+    SessionReady(CHAT, 1, 2, "running", (MESSAGE,), None, RunningView(1, 1, "running", ()), ()),
     Event(CHAT, 3, 1, 0.0, TurnStarted(1, 1)),
     TextSignal(CHAT, 1, 1, 0, 0, "text", 0, "Hi"),
     ProgressSignal(CHAT, 1, "typing", ""),

@@ -155,13 +155,13 @@ def test_the_parts_of_an_answer_are_kept_with_kind_name_and_status() -> None:
 
 def test_messages_of_a_turn_are_named_by_their_place() -> None:
     """No sender's key can be equal to such a name, since keys hold no slash."""
-    play = Play().play([Send(), Say("text", "a"), Die(retry=True), Start(), Say("text", "b"), Checkpoint()])
+    play = Play().play([Send(), Say("text", "a"), Die("retry"), Start(), Say("text", "b"), Checkpoint()])
     assert [message.message_id for message in play.transcript.messages()][1:] == [made_message_id(1, 2, 0)] == ["1/2/0"]
 
 
 def test_what_an_interrupted_attempt_said_leaves_the_transcript() -> None:
     """Its events stay in the journal; the next attempt is read as if it were the first."""
-    steps: list[Step] = [Send(), Say("text", "one"), Call(("a",)), Die(retry=True)]
+    steps: list[Step] = [Send(), Say("text", "one"), Call(("a",)), Die("retry")]
     transcript = Play().play(steps).transcript
     assert said(transcript.messages()) == [(1, "user", "hello")]
     assert [message.status for message in transcript.messages()] == ["queued"]

@@ -60,7 +60,7 @@ def test_a_question_of_a_later_attempt_has_another_number() -> None:
     take(Create())
     take(Accept("m", "go"))
     take(Ask(1, 1, "text", "Sure?", (), ()))
-    take(Recover(retry=True, attempts_max=3))
+    take(Recover("retry", attempts_max=3))
     take(Begin())
     take(Ask(1, 2, "text", "Sure now?", (), ()))
     assert numbers == [0, 1]
@@ -110,9 +110,10 @@ async def test_a_handler_that_never_returns_is_a_crash_of_its_session_alone(auto
         assert runtime.statistics().crashes == 1
 
 
-async def test_an_answer_whose_numbers_are_no_numbers_is_refused_at_the_border(autojump_clock: MockClock) -> None:
-    """True equals 1 and would be written as what no reader takes for a number."""
+async def test_an_answer_to_what_is_no_prompt_id_is_refused_at_the_border(autojump_clock: MockClock) -> None:
+    """Whatever it is, no session is asked about it."""
     async with checked_runtime() as runtime:
         chat_id = await runtime.create(CHAT)
-        with pytest.raises(InvalidEnvelopeError):
-            await runtime.answer(chat_id, True, False, "yes")  # noqa: FBT003 - on purpose
+        for named in (True, None, 1, "", "1/0", f"{chat_id}/1", f"{chat_id}/01/0", f"{chat_id}/1/-1"):
+            with pytest.raises(InvalidEnvelopeError):
+                await runtime.answer(chat_id, named, "yes")

@@ -10,6 +10,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from actors import (
     AttemptInterrupted,
     Event,
+    InvalidEnvelopeError,
     Limits,
     StoreCorruptError,
     TextAppended,
@@ -186,8 +187,8 @@ async def test_a_waiter_of_the_next_life_hears_the_end_of_what_was_interrupted(a
         assert receipt.duplicate
         result = await receipt.result()
         assert (result.status, result.reason, result.text) == ("interrupted", "process_ended", "half")
-        with pytest.raises(UnavailableError):
-            await runtime.answer(CHAT, 1, 0, "too late")
+        with pytest.raises(InvalidEnvelopeError):
+            await runtime.answer(CHAT, f"{CHAT}/1/0", "too late")
 
 
 async def test_two_hundred_sessions_are_settled_before_the_runtime_opens(autojump_clock: MockClock) -> None:

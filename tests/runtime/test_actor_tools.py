@@ -17,6 +17,7 @@ from actors import (
     PromptClosed,
     PromptOpened,
     Runtime,
+    SessionReady,
     ToolCalled,
     ToolEnded,
     Turn,
@@ -210,16 +211,16 @@ async def test_two_chats_ask_at_once_and_get_each_its_own_answer(autojump_clock:
         await wait_all_tasks_blocked()
         assert [runtime.inspect(chat_id).open_prompts for chat_id in receipts] == [1, 1]
         for turn, prompt in ((1, 1), (2, 0), (0, 0)):
-            with pytest.raises(UnavailableError):
-                await runtime.answer(CHAT, turn, prompt, "yes")
+            with pytest.raises(InvalidEnvelopeError):
+                await runtime.answer(CHAT, f"{CHAT}/{turn}/{prompt}", "yes")
         with pytest.raises(InvalidEnvelopeError):
-            await runtime.answer(CHAT, 1, 0, "maybe")
-        await runtime.answer("live:b", 1, 0, "no")
+            await runtime.answer(CHAT, f"{CHAT}/1/0", "maybe")
+        await runtime.answer("live:b", "live:b/1/0", "no")
         await receipts[ChatId("live:b")].result()
         assert runtime.inspect(CHAT).open_prompts == 1, "the answer to B is no answer to A"
-        await runtime.answer(CHAT, 1, 0, "yes")
+        await runtime.answer(CHAT, f"{CHAT}/1/0", "yes")
         with pytest.raises(UnavailableError):
-            await runtime.answer(CHAT, 1, 0, "no")
+            await runtime.answer(CHAT, f"{CHAT}/1/0", "no")
         await receipts[CHAT].result()
     assert sorted(script.answers) == ["no", "yes"]
 
@@ -240,8 +241,8 @@ async def test_an_answer_that_cannot_be_stored_is_refused_and_the_prompt_stays_o
         receipt = await runtime.send(CHAT, "hello")
         await wait_all_tasks_blocked()
         with pytest.raises(InvalidEnvelopeError):
-            await runtime.answer(CHAT, 1, 0, answer)  # type: ignore[arg-type]  # on purpose
-        await runtime.answer(CHAT, 1, 0, "this")
+            await runtime.answer(CHAT, f"{CHAT}/1/0", answer)
+        await runtime.answer(CHAT, f"{CHAT}/1/0", "this")
         assert (await receipt.result()).ok
     assert script.answers == ["this"]
 
@@ -258,7 +259,7 @@ async def test_the_first_of_many_answers_wins(autojump_clock: MockClock) -> None
 
         async def answer(number: int) -> None:
             try:
-                await runtime.answer(CHAT, 1, 0, f"answer {number}")
+                await runtime.answer(CHAT, f"{CHAT}/1/0", f"answer {number}")
             except UnavailableError:
                 return
             taken.append(number)
@@ -290,7 +291,7 @@ async def test_questions_asked_at_the_same_time_by_one_turn_are_told_apart(autoj
         await wait_all_tasks_blocked()
         opened = [e.body for e in await journal.events(CHAT, 0, 100) if isinstance(e.body, PromptOpened)]
         for prompt in reversed(opened):
-            await runtime.answer(CHAT, 1, prompt.prompt, f"answer to {prompt.question}")
+            await runtime.answer(CHAT, f"{CHAT}/1/{prompt.prompt}", f"answer to {prompt.question}")
         with trio.fail_after(10.0):
             assert (await receipt.result()).ok
     assert answers == {question: f"answer to {question}" for question in ("one", "two", "three")}
@@ -307,7 +308,7 @@ async def test_a_question_nobody_answered_is_closed_with_its_turn(autojump_clock
         assert runtime.inspect(CHAT).status == "waiting"
         await receipt.cancel()
         with pytest.raises(UnavailableError):
-            await runtime.answer(CHAT, 1, 0, "too late")
+            await runtime.answer(CHAT, f"{CHAT}/1/0", "too late")
         bodies = [event.body for event in await journal.events(CHAT, 0, 100)]
     assert [type(body) for body in bodies[-2:]] == [PromptClosed, TurnEnded]
     assert not any(isinstance(body, PromptAnswered) for body in bodies)
@@ -322,12 +323,12 @@ async def test_a_question_is_part_of_the_snapshot_while_it_is_open(autojump_cloc
         await wait_all_tasks_blocked()
         async with runtime.subscribe(CHAT) as stream:
             ready = await anext(stream)
-        running = ready.running  # type: ignore[union-attr]  # the first item is a snapshot
-        assert running is not None
-        assert running.status == "waiting"
-        (prompt,) = running.prompts
-        assert (prompt.prompt, prompt.question, prompt.choices) == (0, "which?", ("a", "b"))
-        await runtime.answer(CHAT, running.turn, prompt.prompt, "b")
+        assert isinstance(ready, SessionReady)
+        assert ready.running is not None
+        assert ready.running.status == "waiting"
+        (prompt,) = ready.prompts
+        assert (prompt.prompt_id, prompt.question, prompt.choices) == (f"{CHAT}/1/0", "which?", ("a", "b"))
+        await runtime.answer(CHAT, prompt.prompt_id, "b")
         assert (await receipt.result()).ok
 
 
@@ -367,5 +368,5 @@ async def test_a_question_that_its_agent_gave_up_can_still_be_answered(autojump_
 async def answer_and_see(runtime: Runtime) -> None:
     """Answer the first question and see it taken."""
     assert runtime.inspect(CHAT).open_prompts == 1
-    await runtime.answer(CHAT, 1, 0, "yes")
+    await runtime.answer(CHAT, f"{CHAT}/1/0", "yes")
     assert runtime.inspect(CHAT).open_prompts == 0

@@ -326,8 +326,9 @@ async def test_a_question_gets_the_number_under_which_it_is_on_disk(autojump_clo
         assert item.command == Ask(1, 1, "text", "really?", (), ())
         item.reply.set(7)
         await wait_all_tasks_blocked()
-        assert list(turn.prompts) == [7]
-        turn.prompts[7].set("yes")
+        assert len(nursery.child_tasks) == 1, "it waits for the person now"
+        assert item.waiting is not None
+        item.waiting.set("yes")
 
 
 async def test_words_that_the_journal_refused_are_an_error_of_the_agent(autojump_clock: MockClock) -> None:

@@ -168,12 +168,15 @@ async def ask_people(runtime: Runtime) -> None:
         receipts = [await runtime.send(chat_id, "may I?") for chat_id in chats]
         await trio.sleep(0.05)
         for chat_id, other in (chats, chats[::-1]):
-            for answer in ((chat_id, turn + 1, 0), (chat_id, turn, 9), (other, turn + 7, 0), ("live:nobody", 1, 0)):
+            mine = f"{chat_id}/{turn}/0"
+            for prompt_id in (f"{chat_id}/{turn + 1}/0", f"{chat_id}/{turn}/9", f"{other}/{turn}/0", "nonsense"):
                 with pytest.raises(RefusedError):
-                    await runtime.answer(*answer, "yes")
-            await runtime.answer(chat_id, turn, 0, "yes")
+                    await runtime.answer(chat_id, prompt_id, "yes")
             with pytest.raises(RefusedError):
-                await runtime.answer(chat_id, turn, 0, "no")
+                await runtime.answer("live:nobody", mine, "yes")
+            await runtime.answer(chat_id, mine, "yes")
+            with pytest.raises(RefusedError):
+                await runtime.answer(chat_id, mine, "no")
         for receipt in receipts:
             assert (await receipt.result()).ok
 

@@ -8,6 +8,7 @@ import trio
 from trio.testing import MockClock
 
 from actors.core.codec import encode_body
+from actors.core.commands import OnInterrupted
 from actors.core.events import TurnEnded
 from actors.core.ids import ChatId, DropReason
 from actors.core.limits import Limits
@@ -19,7 +20,7 @@ from actors.errors import (
     UnknownChatError,
 )
 from actors.ports import Append
-from actors.runtime.agent import Agent, OnInterrupted, Session, agent
+from actors.runtime.agent import Agent, Session, agent
 from actors.runtime.sent import Child
 from actors.runtime.turn import Turn
 from actors.store.memory import MemoryJournal, MemoryStore

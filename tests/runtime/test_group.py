@@ -60,7 +60,7 @@ def test_the_state_of_a_group_is_that_of_its_events() -> None:
 @pytest.mark.parametrize(
     ("command", "reason"),
     [
-        (Answer(9, 0, "yes"), DropReason.NOT_RUNNING),
+        (Answer(9, 0, "yes"), DropReason.PROMPT_UNKNOWN),
         (Accept("b", "late", deadline_s=NOW_S), DropReason.EXPIRED),
     ],
     ids=["an answer to nothing", "a message that is too late"],

@@ -91,7 +91,7 @@ async def test_everything_that_is_asked_of_a_closed_runtime_is_refused(autojump_
         lambda: runtime.ask("live:a", "late"),
         lambda: runtime.create("live:b"),
         lambda: runtime.delete("live:a"),
-        lambda: runtime.answer("live:a", 1, 0, "late"),
+        lambda: runtime.answer("live:a", "live:a/1/0", "late"),
         lambda: runtime.history("live:a"),
         runtime.sessions,
         receipt.result,

@@ -83,7 +83,7 @@ async def test_promise_path_34_all_of_a_draft_moves_while_its_turn_runs(autojump
             assert (again.duplicate, again.turn, again.chat_id) == (True, 2, LIVE)
             for number, address in enumerate((DRAFT, LIVE, DRAFT), 1):
                 await trio.sleep(2.0)
-                await runtime.answer(address, number, 0, "whole")
+                await runtime.answer(address, f"{address}/{number}/0", "whole")
             results = [await receipt.result() for receipt in receipts]
         assert [(result.turn, result.text) for result in results] == [(n, "half whole") for n in (1, 2, 3)]
         assert await runtime.history(DRAFT) == await runtime.history(LIVE)
@@ -399,9 +399,9 @@ async def test_a_prompt_that_was_open_in_a_draft_is_answered_under_its_new_id(au
             receipt = await runtime.send(DRAFT, "hello")
             await wait_all_tasks_blocked()
             await runtime.migrate(DRAFT, LIVE)
-            await runtime.answer(address, 1, 0, "yes")
+            await runtime.answer(address, f"{address}/1/0", "yes")
             with pytest.raises(RefusedError):
-                await runtime.answer(DRAFT, 1, 0, "no")
+                await runtime.answer(DRAFT, f"{DRAFT}/1/0", "no")
             assert (await receipt.result()).ok
 
 

@@ -260,7 +260,7 @@ class Crowd:
         """Answer the question of the turn that runs."""
         turn = self._runtime.inspect(address).running_turn
         if turn is not None:
-            await self._runtime.answer(address, turn, 0, "yes")
+            await self._runtime.answer(address, f"{address}/{turn}/0", "yes")
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -207,7 +207,7 @@ async def test_no_record_holds_what_a_person_or_a_model_said(autojump_clock: Moc
         await (await runtime.send("live:a", PRIVATE, sender=PRIVATE)).result()
         receipt = await runtime.send("live:a", PRIVATE)
         await wait_all_tasks_blocked()
-        await runtime.answer("live:a", 2, 0, PRIVATE)
+        await runtime.answer("live:a", "live:a/2/0", PRIVATE)
         await receipt.result()
         for _ in range(2):
             await (await runtime.send("live:a", PRIVATE)).result()

@@ -14,7 +14,9 @@ from actors.core.ids import DropReason
 from actors.runtime.refusals import refused
 
 KINDS: dict[type[RefusedError], set[str]] = {
-    InvalidEnvelopeError: {"missing_id", "wrong_type", "malformed_id", "duplicate", "invalid_payload"},
+    InvalidEnvelopeError: {
+        "missing_id", "wrong_type", "malformed_id", "duplicate", "invalid_payload", "prompt_unknown", "prompt_crossed",
+    },
     UnknownChatError: {"unknown_chat", "deleted_chat"},
     ConflictError: {"conflict"},
     OverloadedError: {
@@ -23,7 +25,7 @@ KINDS: dict[type[RefusedError], set[str]] = {
     },
     UnavailableError: {
         "stale_incarnation", "expired", "stopping", "quarantined", "fenced", "not_started", "parent_ended",
-        "not_running",
+        "not_running", "prompt_answered", "prompt_closed", "prompt_expired", "poison",
     },
 }  # fmt: skip
 """Whose fault each reason is: a caller decides by it whether to try again."""

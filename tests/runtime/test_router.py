@@ -136,7 +136,7 @@ async def test_no_other_call_takes_a_bad_address_either(
                 case "inspect" | "release":
                     getattr(runtime, way)(chat_id)
                 case "answer":
-                    await runtime.answer(chat_id, 1, 0, "yes")
+                    await runtime.answer(chat_id, f"{chat_id}/1/0", "yes")
                 case _:
                     await getattr(runtime, way)(chat_id)
         assert caught.value.reason == reason

@@ -116,7 +116,7 @@ async def answer_prompt(runtime: Runtime) -> None:
     """Answer a question."""
     receipt = await runtime.send("live:asks", "swept")
     await trio.sleep(1.0)
-    await runtime.answer("live:asks", receipt.turn, 0, "yes")
+    await runtime.answer("live:asks", f"live:asks/{receipt.turn}/0", "yes")
 
 
 async def make_and_delete(runtime: Runtime) -> None:

@@ -18,7 +18,9 @@ from actors.core.commands import (
     Create,
     DropReminder,
     Emit,
+    Expire,
     Finish,
+    OnInterrupted,
     Parent,
     Recover,
     Remind,
@@ -160,13 +162,22 @@ class Story:
             return self._decided(self._accept())
         if choice < 0.35:
             return self._decided(self._remind())
+        if choice > 0.95 and self.state.standing.prompts:
+            later = self._chance.choice(self.state.standing.prompts)
+            answer = self._chance.choice(later.choices or TEXTS)
+            return self._decided(Answer(later.turn, later.prompt, answer))
+        if 0.94 < choice < 0.95 and self.state.open_prompts:
+            self._now_s += 5.0
+            due = self._chance.choice(self.state.open_prompts)
+            return self._decided(Expire(due.turn, due.prompt))
         running = self.state.running
         if running is None:
             queued = [item.turn for item in self.state.queue]
             return self._decided(Cancel(self._chance.choice(queued)) if queued and choice < 0.4 else Begin())
         if choice < 0.4:
             self._draft = None
-            return self._decided(Recover(retry=self._chance.random() < 0.7, attempts_max=3))
+            policy: OnInterrupted = self._chance.choice(("mark", "ask", "retry", "retry", "continue"))
+            return self._decided(Recover(policy, attempts_max=4))
         if choice < 0.55:
             return self._finish(running)
         return self._speak(running)
@@ -203,13 +214,16 @@ class Story:
         state = self._chance.choice((None, "{}", '{"n": 1, "text": "ü"}'))
         reason, error = self._chance.choice((("", ""), ("crashed", "ValueError"), ("deadline", "")))
         begin_next = self._chance.random() < 0.7
-        finish = Finish(running.turn, running.attempt, status, tuple(bodies), state, reason, error, begin_next)
+        again = status is TurnStatus.FAILED and self._chance.random() < 0.3
+        finish = Finish(running.turn, running.attempt, status, tuple(bodies), state, reason, error, begin_next, again)
         return self._decided(finish)
 
     def _speak(self, running: RunningTurn) -> Bodies:
         """Let the running attempt say, call, end a call, ask, or be answered."""
         chance = self._chance
-        draft = self._draft = self._draft or Draft(running.turn, running.attempt)
+        draft = self._draft = self._draft or Draft(
+            running.turn, running.attempt, messages=running.messages, calls=running.calls_total
+        )
         choice = chance.random()
         bodies: list[EventBody] = []
         if choice < 0.2 and running.prompts:
@@ -218,7 +232,10 @@ class Story:
         if choice < 0.3:
             draft.close(PartStatus.COMPLETE, bodies)
             kind, choices = chance.choice((("text", ()), ("permission", ()), ("choice", ("a", "b"))))
-            return self._decided(Ask(running.turn, running.attempt, kind, "why?", choices, tuple(bodies)))
+            expires_at_s = chance.choice((None, None, self._now_s + chance.randint(1, 9)))
+            default = None if expires_at_s is None else chance.choice((None, *choices))
+            ask = Ask(running.turn, running.attempt, kind, "why?", choices, tuple(bodies), expires_at_s, default)
+            return self._decided(ask)
         if choice < 0.5 and running.calls:
             call = chance.choice(running.calls)
             draft.result(call.call, chance.choice((ToolStatus.OK, ToolStatus.ERROR)), chance.choice(TEXTS), bodies)

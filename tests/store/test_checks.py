@@ -76,7 +76,7 @@ async def test_a_sound_store_has_no_faults(store: Path) -> None:
         ("UPDATE turn SET status='failed' WHERE chat=1 AND turn=2", "turn 2 is not what its events come to"),
         ("UPDATE turn SET ended_seq=NULL WHERE chat=1 AND turn=1", "turn 1 is not what its events come to"),
         ("DELETE FROM turn WHERE chat=1 AND turn=2", "turn 2 is not what its events come to"),
-        ("UPDATE tool_call SET status='running' WHERE chat=1 AND turn=1", "what is open in the running turn"),
+        ("UPDATE tool_call SET status='running' WHERE chat=1 AND turn=1", "what is open"),
         ("UPDATE message SET role='user' WHERE chat=1 AND message_id='1/1/0'", "message 1/1/0 is not what"),
         ("DELETE FROM message WHERE chat=1 AND message_id='2/1/1'", "message 2/1/1 is not what"),
         ("UPDATE part SET characters=1 WHERE chat=1 AND turn=1 AND position=0 AND part=1", "message 1/1/0 is not what"),

@@ -15,11 +15,13 @@ import trio
 
 from actors.core.events import (
     AttemptInterrupted,
+    AttemptSetAside,
     Event,
     MessageAccepted,
     MessageAdded,
     PromptAnswered,
     PromptClosed,
+    PromptExpired,
     PromptOpened,
     SessionCreated,
     TextAppended,
@@ -53,15 +55,19 @@ def rows_of(events: Sequence[Event]) -> dict[str, Table]:
                 for number, seed in enumerate(body.parts):
                     part[0, 0, seq, number] = [seed.kind, "complete", len(seed.text), seq, seq]
             case MessageAccepted():
-                turn[body.turn,] = ["queued", 0, seq, None, "", ""]
+                turn[body.turn,] = ["queued", 0, seq, None, "", "", None]
                 message[body.turn, 0, -1] = [seq, "user", body.message_id]
                 part[body.turn, 0, -1, 0] = ["text", "complete", len(body.text), seq, seq]
             case TurnStarted():
                 turn[body.turn,][:2] = ["running", body.attempt]
             case AttemptInterrupted():
                 turn[body.turn,][:2] = ["queued", body.attempt]
+                turn[body.turn,][6] = (turn[body.turn,][6] or body.attempt) if body.keep else None
+            case AttemptSetAside():
+                turn[body.turn,][6] = None
             case TurnEnded():
-                turn[body.turn,] = [body.status, body.attempt, turn[body.turn,][2], seq, body.reason, body.error]
+                turn[body.turn,][:2] = [body.status, body.attempt]
+                turn[body.turn,][3:6] = [seq, body.reason, body.error]
             case TextAppended():
                 where = (body.turn, body.attempt, body.message)
                 message.setdefault(where, [seq, "assistant", "/".join(map(str, where))])
@@ -80,10 +86,11 @@ def rows_of(events: Sequence[Event]) -> dict[str, Table]:
                 row = call[body.turn, body.attempt, body.call]
                 row[2:] = [body.status, row[3], seq]
             case PromptOpened():
-                prompt[body.turn, body.attempt, body.prompt] = ["open", seq, None]
-            case PromptAnswered() | PromptClosed():
-                key = max(key for key in prompt if (key[0], key[2]) == (body.turn, body.prompt))
-                prompt[key] = ["answered" if isinstance(body, PromptAnswered) else "closed", prompt[key][1], seq]
+                prompt[body.turn, body.attempt, body.prompt] = ["open", seq, None, body.expires_at_s]
+            case PromptAnswered() | PromptExpired() | PromptClosed():
+                (key,) = (key for key in prompt if (key[0], key[2]) == (body.turn, body.prompt))
+                status = body.__struct_config__.tag.removeprefix("prompt.")  # type: ignore[union-attr]  # it has one
+                prompt[key] = [status, prompt[key][1], seq, prompt[key][3]]
             case _:
                 pass
     return tables

@@ -19,12 +19,12 @@ from tests.store.places import FilePlace, fill, opened
 
 CHILDREN = {
     "event": "INSERT INTO event VALUES (99, 1, 1, 0.0, 1, '{}')",
-    "turn": "INSERT INTO turn VALUES (99, 1, 'queued', 0, 1, NULL, '', '')",
+    "turn": "INSERT INTO turn VALUES (99, 1, 'queued', 0, 1, NULL, '', '', NULL)",
     "message": "INSERT INTO message VALUES (99, 1, 0, -1, 1, 'user', 'key')",
     "part": "INSERT INTO part VALUES (1, 1, 9, 9, 0, 'text', 'complete', 1, 1, 1)",
     "tool_call": "INSERT INTO tool_call VALUES (1, 99, 1, 0, 'id', 'name', 'running', 1, NULL)",
     "alias": "INSERT INTO alias VALUES ('draft:9', 99)",
-    "prompt": "INSERT INTO prompt VALUES (1, 99, 1, 0, 'open', 1, NULL)",
+    "prompt": "INSERT INTO prompt VALUES (1, 99, 1, 0, 'open', 1, NULL, NULL)",
     "reminder": "INSERT INTO reminder VALUES (99, 'tea', 1, 0, 0.0)",
 }
 """For each table a row whose parent is not there."""

@@ -293,8 +293,8 @@ async def test_no_read_of_a_session_goes_through_a_whole_table(
             if statement.startswith(("SELECT", "UPDATE")) and "owner" not in statement
         }
     assert len(plans) > 10
-    # The first or last row of a session, its open turns, the reminders that stand in it.
-    short = ("max(seq)", "LIMIT 1", "turn_unfinished", "FROM reminder")
+    # The first or last row of a session, its open turns and questions, the reminders that stand in it.
+    short = ("max(seq)", "LIMIT 1", "turn_unfinished", "FROM reminder", "prompt_open")
     slow = [
         (statement, step)
         for statement, plan in plans.items()

@@ -50,7 +50,7 @@ async def test_a_script_can_wait_for_its_test_and_ask_it(autojump_clock: MockClo
         assert seen == []
         go.set()
         await wait_all_tasks_blocked()
-        await runtime.answer(CHAT, 1, 0, "b")
+        await runtime.answer(CHAT, f"{CHAT}/1/0", "b")
         assert (await receipt.result()).ok
     assert (seen, script.answers) == (["hello"], ["b"])
 
