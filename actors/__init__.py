@@ -8,11 +8,16 @@ from actors.core.events import (
     Event,
     MessageAccepted,
     MessageAdded,
+    MessageSteered,
     ParentEnded,
     PromptAnswered,
     PromptClosed,
     PromptExpired,
     PromptOpened,
+    QueuedEdited,
+    QueuePaused,
+    QueueReordered,
+    QueueResumed,
     ReminderDropped,
     ReminderFired,
     ReminderSet,
@@ -26,6 +31,7 @@ from actors.core.events import (
     ToolEnded,
     TurnEnded,
     TurnStarted,
+    TurnSuperseded,
 )
 from actors.core.ids import ChatId, DropReason
 from actors.core.limits import Limits
@@ -63,12 +69,15 @@ from actors.errors import (
 from actors.host import open_runtime
 from actors.runtime.accounting import DeadLetter
 from actors.runtime.agent import Agent, Session, agent
-from actors.runtime.facade import Receipt, Runtime
+from actors.runtime.facade import Runtime
 from actors.runtime.observation import Inspection, Statistics
+from actors.runtime.queue import Queue
+from actors.runtime.receipt import Receipt
 from actors.runtime.ref import TurnResult
 from actors.runtime.sent import Child, Sent
 from actors.runtime.subscription import Subscription
-from actors.runtime.turn import ToolCall, ToolOutcome, Turn
+from actors.runtime.tool import ToolOutcome
+from actors.runtime.turn import ToolCall, Turn
 
 __all__ = [
     "ActorsError",
@@ -96,6 +105,7 @@ __all__ = [
     "Message",
     "MessageAccepted",
     "MessageAdded",
+    "MessageSteered",
     "Origin",
     "OverloadedError",
     "Parent",
@@ -108,6 +118,11 @@ __all__ = [
     "PromptExpiredError",
     "PromptOpened",
     "PromptView",
+    "Queue",
+    "QueuePaused",
+    "QueueReordered",
+    "QueueResumed",
+    "QueuedEdited",
     "Receipt",
     "RecordingError",
     "RefusedError",
@@ -146,6 +161,7 @@ __all__ = [
     "TurnOverError",
     "TurnResult",
     "TurnStarted",
+    "TurnSuperseded",
     "UnavailableError",
     "UnknownChatError",
     "agent",

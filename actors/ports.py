@@ -117,8 +117,23 @@ class Found:
 
 
 @attrs.frozen
+class Recorded:
+    """One turn as it stands on disk; a hidden one has left the transcript, and its messages are here all the same.
+
+    ``found.seq`` is the number of the event that opened it.
+    """
+
+    found: Found
+    hidden: bool
+    messages: tuple[Message, ...]
+
+
+@attrs.frozen
 class Page:
-    """Messages of whole turns, oldest first; ``before_turn`` asks for the page before, None if there is none."""
+    """Messages of whole turns, oldest first; ``before_turn`` asks for the page before, None if there is none.
+
+    Turns are counted by their places here, which are their numbers unless the queue was reordered.
+    """
 
     messages: tuple[Message, ...]
     before_turn: int | None
@@ -158,6 +173,10 @@ class Journal(Protocol):
         """Return the user's message that an idempotency key names."""
         ...
 
+    async def turn(self, chat_id: ChatId, turn: int) -> Recorded | None:
+        """Return one turn, whether it has ended or not; None if there is none with this number."""
+        ...
+
     async def find_prompt(self, chat_id: ChatId, turn: int, prompt: int) -> PromptStatus | None:
         """Return where a question of a session stands; None if there is no such question."""
         ...
@@ -167,7 +186,10 @@ class Journal(Protocol):
         ...
 
     async def messages(self, chat_id: ChatId, before_turn: int | None, rows_max: int) -> Page:
-        """Return the last page of messages of ended turns before a turn; at least one whole turn if there is one."""
+        """Return the last page of messages of ended turns before a place; at least one whole turn if there is one.
+
+        Turns that are hidden are left out.
+        """
         ...
 
     async def sessions(self, after: str, rows_max: int) -> tuple[ChatId, ...]:

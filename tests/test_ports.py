@@ -24,6 +24,7 @@ from actors.ports import (
     Offload,
     Opened,
     Page,
+    Recorded,
     Rename,
 )
 from actors.runtime.agent import Desk
@@ -58,6 +59,7 @@ ASKED: dict[type, set[str]] = {
         "load",
         "find",
         "find_prompt",
+        "turn",
         "events",
         "messages",
         "sessions",
@@ -79,6 +81,7 @@ VALUES = [
     Appointment(ChatId("live:a"), 1.0),
     Opened(1, frozenset(), frozenset(), ()),
     Found(1, 2, "completed", "", ""),
+    Recorded(Found(1, 2, "completed", "", ""), hidden=False, messages=()),
     Page((), None),
 ]
 

@@ -21,7 +21,8 @@ from actors.errors import LaggedError
 from actors.host import open_runtime
 from actors.runtime.agent import agent
 from actors.runtime.clock import SystemClock
-from actors.runtime.facade import Receipt, Runtime
+from actors.runtime.facade import Runtime
+from actors.runtime.receipt import Receipt
 from actors.runtime.turn import Turn
 
 HISTORY_SHOWN_MAX: Final = 10

@@ -12,17 +12,30 @@ from actors.core.events import (
     AttemptInterrupted,
     Event,
     MessageAccepted,
+    MessageSteered,
     PromptOpened,
+    QueuedEdited,
+    QueueReordered,
     StateSaved,
     TextAppended,
     ToolCalled,
     ToolEnded,
     TurnEnded,
     TurnStarted,
+    TurnSuperseded,
 )
 from actors.core.ids import ChatId
 
-_OF_A_RUNNING_TURN = (TextAppended, ToolCalled, ToolEnded, PromptOpened, StateSaved, AttemptInterrupted)
+_OF_A_RUNNING_TURN = (
+    TextAppended,
+    ToolCalled,
+    ToolEnded,
+    PromptOpened,
+    StateSaved,
+    MessageSteered,
+    TurnSuperseded,
+    AttemptInterrupted,
+)
 
 
 @attrs.define
@@ -34,7 +47,10 @@ class _Chat:
     epoch: int = 0
     running: int | None = None
     accepted: list[int] = attrs.Factory(list)
-    keys: set[str] = attrs.Factory(set)
+    keys: dict[str, int] = attrs.Factory(dict)
+    """From a message to the turn that it is in."""
+    taken: set[str] = attrs.Factory(set)
+    """The messages that an attempt has taken after it began."""
     ended: set[int] = attrs.Factory(set)
     called: set[tuple[int, int, int]] = attrs.Factory(set)
     open_calls: set[tuple[int, int, int]] = attrs.Factory(set)
@@ -57,6 +73,10 @@ class _Chat:
                 self._end(event, body)
             case StateSaved(turn=0) if not self.accepted:
                 pass  # a fork begins with the state that its source had
+            case QueuedEdited():
+                self._rearrange(event, (body.turn,))
+            case QueueReordered():
+                self._rearrange(event, body.turns)
             case _ if isinstance(body, _OF_A_RUNNING_TURN):
                 self._go_on(event, body.turn)
                 self._account(event)
@@ -64,13 +84,29 @@ class _Chat:
                 pass
 
     def _accept(self, event: Event, body: MessageAccepted) -> None:
-        """A message is accepted once, and its turn has the next number."""
-        if body.message_id in self.keys:
+        """A message is accepted once, and its turn has the next number, or is open if it joins one.
+
+        It moves to another turn only if the one that was to take it has ended without.
+        """
+        before = self.keys.get(body.message_id, 0)
+        if before != body.moved_from:
             self._object(event, f"accepts the message {body.message_id!r} a second time")
+        if body.moved_from and (body.moved_from not in self.ended or body.message_id in self.taken):
+            self._object(event, f"moves the message {body.message_id!r} away from turn {body.moved_from}, which has it")
+        self.keys[body.message_id] = body.turn
+        if body.joined:
+            if body.turn not in self.accepted or body.turn in self.ended:
+                self._object(event, f"joins turn {body.turn}, which is not open")
+            return
         if self.accepted and body.turn <= self.accepted[-1]:
             self._object(event, f"accepts turn {body.turn} after turn {self.accepted[-1]}")
-        self.keys.add(body.message_id)
         self.accepted.append(body.turn)
+
+    def _rearrange(self, event: Event, turns: tuple[int, ...]) -> None:
+        """Only turns that wait are edited or moved."""
+        for turn in turns:
+            if turn not in self.accepted or turn in self.ended or turn == self.running:
+                self._object(event, f"touches turn {turn}, which does not wait")
 
     def _start(self, event: Event, body: TurnStarted) -> None:
         """A turn that was accepted starts when no other runs."""
@@ -113,6 +149,10 @@ class _Chat:
                 if (turn, attempt, call) not in self.open_calls:
                     self._object(event, f"ends call {call} of turn {turn}, which is not open")
                 self.open_calls.discard((turn, attempt, call))
+            case MessageSteered(turn=turn, message_id=message_id):
+                if self.keys.get(message_id) != turn or message_id in self.taken:
+                    self._object(event, f"takes the message {message_id!r}, which turn {turn} was not handed")
+                self.taken.add(message_id)
             case AttemptInterrupted(turn=turn):
                 self.open_calls = {call for call in self.open_calls if call[0] != turn}
                 self.running = None

@@ -1,7 +1,8 @@
 """What may be asked of a session and may be refused: the closed union of commands.
 
-``Accept`` and ``Answer`` come from outside. The others come from the session's own actor and its agent, and name the
-turn and the attempt they speak for, so that what an old attempt still says is recognised and refused.
+``Accept``, ``Answer`` and what is asked of the queue come from outside. The others come from the session's own actor
+and its agent, and name the turn and the attempt they speak for, so that what an old attempt still says is recognised
+and refused.
 """
 
 from typing import Literal
@@ -40,6 +41,7 @@ class Create:
     """Bring a session into being, with the messages it starts from, as a child if there is a parent.
 
     A fork has the agent's ``state`` too; ``forked_from`` is the session whose history up to turn ``forked_at`` it has.
+    ``overlap`` is its own policy, empty if its agent decides.
     """
 
     seeds: tuple[Seed, ...] = ()
@@ -47,6 +49,7 @@ class Create:
     state: str | None = None
     forked_from: str = ""
     forked_at: int = 0
+    overlap: str = ""
 
 
 @attrs.frozen
@@ -146,6 +149,54 @@ class Cancel:
 
 
 @attrs.frozen
+class Pause:
+    """Begin no turn from here on."""
+
+
+@attrs.frozen
+class Resume:
+    """Let turns begin again."""
+
+
+@attrs.frozen
+class EditQueued:
+    """Replace the text of a message whose turn has not begun; without an id, of the one that opened the turn."""
+
+    turn: int
+    text: str
+    message_id: str = ""
+
+
+@attrs.frozen
+class Reorder:
+    """Let turns that have not begun take each other's places, so that they stand in this order."""
+
+    turns: tuple[int, ...]
+
+
+@attrs.frozen
+class Clear:
+    """Cancel every turn that waits."""
+
+
+@attrs.frozen
+class Skip:
+    """Cancel the turn that would begin next."""
+
+
+@attrs.frozen
+class Retry:
+    """Accept the messages of a turn that has ended again, as one new turn, under keys made for it."""
+
+    turn: int
+    messages: tuple[Accept, ...]
+
+
+QueueCommand = Pause | Resume | EditQueued | Reorder | Clear | Skip
+"""What may be asked of the queue of a session and needs nothing but its state."""
+
+
+@attrs.frozen
 class Recover:
     """Settle a turn that was running when its process ended or its actor crashed, as the policy says.
 
@@ -207,6 +258,13 @@ Command = (
     | DropReminder
     | Remind
     | CloseChild
+    | Pause
+    | Resume
+    | EditQueued
+    | Reorder
+    | Clear
+    | Skip
+    | Retry
 )
 
 SEALED_CONTENT: dict[ToolStatus, str] = {

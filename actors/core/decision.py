@@ -20,10 +20,15 @@ class Decision:
 
 @attrs.frozen
 class Policy:
-    """What the host chose for a session: what a message does that finds a turn running, and the bounds."""
+    """What the host chose for a session: what a message does that finds a turn running, and the bounds.
+
+    A session may have a policy of its own, which goes before ``overlap``; ``queueing`` goes before both: what the
+    runtime itself brings waits for its turn, whatever becomes of a person's messages.
+    """
 
     limits: Limits
     overlap: str = "queue"
+    queueing: bool = False
 
 
 def refuse_late(state: SessionState, turn: int, attempt: int) -> Refusal | None:
@@ -44,7 +49,7 @@ def begin(state: SessionState, now_s: float) -> tuple[tuple[EventBody, ...], tup
 def begin_next(state: SessionState, now_s: float) -> tuple[tuple[EventBody, ...], tuple[Effect, ...]]:
     """Start the first queued turn that has not expired, as if none ran: the one that runs ends in the same commit."""
     expired: list[EventBody] = []
-    for queued in state.queue:
+    for queued in () if state.standing.paused else state.queue:
         if queued.deadline_s is not None and queued.deadline_s <= now_s and not queued.attempts:
             expired.append(TurnEnded(queued.turn, 0, TurnStatus.EXPIRED, reason="deadline"))
             continue

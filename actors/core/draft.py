@@ -8,7 +8,7 @@ from typing import Literal
 
 import attrs
 
-from actors.core.events import EventBody, PartKind, TextAppended, ToolCalled, ToolEnded
+from actors.core.events import EventBody, MessageSteered, PartKind, TextAppended, ToolCalled, ToolEnded
 from actors.core.lifecycle import PartStatus, ToolStatus
 from actors.core.transcript import Message, Part, made_message_id
 
@@ -109,6 +109,15 @@ class Draft:
             self._message += 1
             self._parts = 0
         bodies.append(ToolEnded(self._turn, self._attempt, self._message, call, status, content))
+        self._message += 1
+
+    def steer(self, message_id: str, bodies: list[EventBody]) -> None:
+        """Take a message of the user; what is said from here on is an answer to it, and a message of its own."""
+        self.close(PartStatus.COMPLETE, bodies)
+        if self._parts:
+            self._message += 1
+            self._parts = 0
+        bodies.append(MessageSteered(self._turn, self._attempt, self._message, message_id))
         self._message += 1
 
     def with_unsaved(self, messages: tuple[Message, ...], seq: int) -> tuple[Message, ...]:

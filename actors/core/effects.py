@@ -22,7 +22,15 @@ class WakePrompt:
     answer: str | None
 
 
-Effect = StartTurn | WakePrompt
+@attrs.frozen
+class StopTurn:
+    """Cancel the running turn, whose end is decided already, for ``reason``."""
+
+    turn: int
+    reason: str
+
+
+Effect = StartTurn | WakePrompt | StopTurn
 
 
 @attrs.frozen

@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from actors.core.ids import ChatId, DropReason
+from actors.errors import ConfigurationError
 
 
 class Origin(msgspec.Struct, frozen=True, gc=False):
@@ -170,3 +171,12 @@ def freeze_payload(value: object, bytes_max: int) -> tuple[object, int] | Reject
         remedy = f"give at most {bytes_max} bytes"
         return Rejection(DropReason.INVALID_PAYLOAD, "payload", f"{kind.__name__} of {size} bytes", remedy)
     return frozen, size
+
+
+def json_text(value: object, field: str) -> str:
+    """Write a JSON value as text."""
+    try:
+        return "{}" if value is None and field == "arguments" else msgspec.json.encode(value).decode()
+    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
+        message = f"{field} is {type(value).__name__}, which JSON cannot hold"
+        raise ConfigurationError(message, hint="give dicts, lists, str, numbers, bool or None") from error

@@ -3,7 +3,8 @@
 An event is durable and numbered ``(chat_id, seq)`` from 1. Its body says what happened; the epoch is the life of the
 runtime that wrote it. Bodies are msgspec structs, so that the journal's bytes and the types cannot drift apart.
 Positions inside a turn are ordinals from 0: ``message`` counts the messages the turn has made, ``part`` the parts of
-that message, ``call`` the tool calls of the attempt; ``offset`` counts characters.
+that message, ``call`` the tool calls of the attempt; ``offset`` counts characters. A turn's number is its identity; its
+*place* says where it stands, and is the same number unless the queue was reordered.
 """
 
 from typing import Literal
@@ -48,7 +49,8 @@ class SessionCreated(Body, frozen=True, tag="session.created", gc=False):
 
     ``parent`` is the session whose turn ``parent_turn`` spawned it, empty for a session of its own; ``depth`` counts
     its ancestors, and ``name`` is what its parent calls it. ``forked_from`` is the session whose history up to turn
-    ``forked_at`` it begins with, empty if it is no fork.
+    ``forked_at`` it begins with, empty if it is no fork. ``overlap`` is its own policy for a message that finds a turn
+    running, empty if its agent decides.
     """
 
     parent: str = ""
@@ -57,6 +59,7 @@ class SessionCreated(Body, frozen=True, tag="session.created", gc=False):
     name: str = ""
     forked_from: str = ""
     forked_at: int = 0
+    overlap: str = ""
 
 
 class SessionMigrated(Body, frozen=True, tag="session.migrated", gc=False):
@@ -75,9 +78,11 @@ class MessageAdded(Body, frozen=True, tag="message.added"):
 
 
 class MessageAccepted(Body, frozen=True, tag="message.accepted", gc=False):
-    """A user's message is on disk and has a turn of its own, which is queued.
+    """A user's message is on disk and has a turn: one of its own, which is queued, or one that was there before.
 
-    ``answers`` is the question of an earlier turn that this message is the answer to.
+    ``answers`` is the question of an earlier turn that this message is the answer to. ``joined`` says how it came into
+    a turn that was there: merged into one that waits, or handed to the one that runs, which is to take it.
+    ``moved_from`` is the turn that was to take it and ended before; it has another one now.
     """
 
     message_id: str
@@ -86,6 +91,51 @@ class MessageAccepted(Body, frozen=True, tag="message.accepted", gc=False):
     sender: str = ""
     deadline_s: float | None = None
     answers: AnsweredPrompt | None = None
+    joined: Literal["", "merge", "steer"] = ""
+    moved_from: int = 0
+
+
+class MessageSteered(Body, frozen=True, tag="message.steered", gc=False):
+    """The running attempt has taken a message that was handed to it, which stands at this ordinal of the turn."""
+
+    turn: int
+    attempt: int
+    message: int
+    message_id: str
+
+
+class TurnSuperseded(Body, frozen=True, tag="turn.superseded", gc=False):
+    """A newer message ends the running turn: it is being cancelled, and ends whatever its agent still makes of it.
+
+    ``hidden`` says that the turn is to leave the transcript.
+    """
+
+    turn: int
+    attempt: int
+    hidden: bool = False
+
+
+class QueuePaused(Body, frozen=True, tag="queue.paused", gc=False):
+    """No turn begins from here on; the one that runs goes on."""
+
+
+class QueueResumed(Body, frozen=True, tag="queue.resumed", gc=False):
+    """Turns begin again."""
+
+
+class QueuedEdited(Body, frozen=True, tag="queued.edited", gc=False):
+    """The text of a message whose turn has not begun was replaced."""
+
+    turn: int
+    message_id: str
+    text: str
+
+
+class QueueReordered(Body, frozen=True, tag="queue.reordered"):
+    """Turns that wait have taken each other's places, given in the order in which they stand now."""
+
+    turns: tuple[int, ...]
+    places: tuple[int, ...]
 
 
 class TurnStarted(Body, frozen=True, tag="turn.started", gc=False):
@@ -245,6 +295,7 @@ class TurnEnded(Body, frozen=True, tag="turn.ended", gc=False):
     """The one terminal event of a turn, and its last.
 
     ``reason`` is a word from a closed list where the status alone does not say it; ``error`` names the exception.
+    ``hidden`` says that the turn leaves the transcript; its events stay.
     """
 
     turn: int
@@ -252,6 +303,7 @@ class TurnEnded(Body, frozen=True, tag="turn.ended", gc=False):
     status: TurnStatus
     reason: str = ""
     error: str = ""
+    hidden: bool = False
 
 
 EventBody = (
@@ -259,7 +311,9 @@ EventBody = (
     | SessionMigrated
     | MessageAdded
     | MessageAccepted
+    | MessageSteered
     | TurnStarted
+    | TurnSuperseded
     | AttemptInterrupted
     | AttemptSetAside
     | TextAppended
@@ -276,6 +330,10 @@ EventBody = (
     | ReminderSkipped
     | ParentEnded
     | TurnEnded
+    | QueuePaused
+    | QueueResumed
+    | QueuedEdited
+    | QueueReordered
 )
 """Everything that can have happened."""
 

@@ -37,6 +37,11 @@ _MESSAGE_ID: Final = re.compile(r"[A-Za-z0-9_.:-]+", re.ASCII)
 _PROMPT_ID: Final = re.compile(r"([^/]+)/([1-9][0-9]{0,17})/(0|[1-9][0-9]{0,17})", re.ASCII)
 
 
+def retry_key(turn: int, number: int = 0) -> MessageId:
+    """Name a message that is accepted again when its turn is retried; no sender's key can be equal to it."""
+    return MessageId(f"retry/{turn}/{number}" if number else f"retry/{turn}")
+
+
 class Source(enum.StrEnum):
     """Where a session comes from: talked to now, read from a recording, or not yet confirmed."""
 
@@ -81,6 +86,7 @@ class DropReason(enum.StrEnum):
     PROMPT_CLOSED = "prompt_closed"
     PROMPT_EXPIRED = "prompt_expired"
     POISON = "poison"
+    TURN_RUNNING = "turn_running"
 
 
 def parse_chat_id(value: object) -> ChatId | DropReason:

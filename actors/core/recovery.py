@@ -13,8 +13,9 @@ from actors.core.commands import OnInterrupted, Recover
 from actors.core.decision import Decision, Policy
 from actors.core.events import AttemptInterrupted, EventBody, PromptOpened, TurnEnded
 from actors.core.lifecycle import TurnStatus
+from actors.core.overlap import ends_as, requeue
 from actors.core.sealing import left_prompts, seals
-from actors.core.state import RunningTurn, SessionState, is_held
+from actors.core.state import ROLLED_BACK, RunningTurn, SessionState, is_held
 
 RECOVERY_QUESTION: Final = "The process ended while this turn ran. What is to become of the turn?"
 RECOVERY_CHOICES: Final = ("retry", "continue", "drop")
@@ -118,14 +119,14 @@ def decide_recover(state: SessionState, command: Recover, policy: Policy) -> Dec
     spent = running.attempt >= command.attempts_max
     fate = fate_of(_stood_in(running), command.on_interrupted, spent=spent)
     reason = "attempts" if fate is Fate.SPENT else "process_ended"
-    bodies: list[EventBody] = [
-        *seals(running, TurnStatus.INTERRUPTED),
-        *left_prompts(state, running, TurnStatus.INTERRUPTED, reason, policy),
-    ]
+    status = TurnStatus.INTERRUPTED
+    if running.ending:  # a newer message had decided before the process ended, whatever the policy is
+        fate, reason, status = Fate.MARKED, running.ending, ends_as(running.ending)
+    bodies: list[EventBody] = [*seals(running, status), *left_prompts(state, running, status, reason, policy)]
     turn, attempt = running.turn, running.attempt
     if fate in {Fate.MARKED, Fate.SPENT}:
-        bodies.append(TurnEnded(turn, attempt, TurnStatus.INTERRUPTED, reason))
-        return Decision(tuple(bodies))
+        bodies.append(TurnEnded(turn, attempt, status, reason, hidden=running.ending == ROLLED_BACK))
+        return Decision((*bodies, *requeue(state, running)))
     if fate is Fate.HELD:
         number = running.prompts_total
         bodies.append(PromptOpened(turn, attempt, number, "recovery", RECOVERY_QUESTION, RECOVERY_CHOICES))

@@ -51,7 +51,7 @@ def decide_remind(
     A tick whose message cannot be accepted now stays due, and so do those behind it; the refusal is returned when
     nothing else was decided. Whatever the overlap policy is, a tick is queued.
     """
-    queueing = attrs.evolve(policy, overlap="queue")
+    queueing = attrs.evolve(policy, queueing=True)
     bodies: list[EventBody] = []
     effects: tuple[Effect, ...] = ()
 

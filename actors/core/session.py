@@ -11,17 +11,24 @@ from actors.core.commands import (
     Ask,
     Begin,
     Cancel,
+    Clear,
     CloseChild,
     Command,
     Create,
     DropReminder,
+    EditQueued,
     Emit,
     Expire,
     Finish,
     Migrate,
+    Pause,
     Recover,
     Remind,
+    Reorder,
+    Resume,
+    Retry,
     SetReminder,
+    Skip,
 )
 from actors.core.decision import Decision, Policy, begin, begin_next, refuse_late
 from actors.core.effects import Refusal, StartTurn
@@ -41,11 +48,13 @@ from actors.core.events import (
 from actors.core.identity import decide_migrate
 from actors.core.ids import DropReason
 from actors.core.lifecycle import ATTEMPT_ENDS, PartStatus, TurnStatus
+from actors.core.overlap import decide_overlap, ends_as, requeue
 from actors.core.prompts import decide_answer, decide_ask, decide_expire, end_queued
+from actors.core.queueing import decide_queue, decide_retry
 from actors.core.recovery import decide_recover
 from actors.core.reminding import decide_drop, decide_remind, decide_set
 from actors.core.sealing import left_prompts, seals
-from actors.core.state import SessionState, grow
+from actors.core.state import ROLLED_BACK, SessionState, fold, grow
 
 _STREAMING = PartStatus.STREAMING
 
@@ -83,6 +92,10 @@ def decide(state: SessionState, command: Command, policy: Policy, now_s: float) 
             return _close_child(state)
         case Migrate():
             return decide_migrate(state, command)
+        case Pause() | Resume() | EditQueued() | Reorder() | Clear() | Skip():
+            return decide_queue(state, command)
+        case Retry():
+            return decide_retry(state, command, policy)
     assert_never(command)
 
 
@@ -92,14 +105,12 @@ def _accept(state: SessionState, command: Accept, policy: Policy, now_s: float) 
         return Refusal(DropReason.EXPIRED, "its deadline had passed before it was accepted")
     if state.standing.closed:
         return Refusal(DropReason.PARENT_ENDED, "the turn that spawned this session has ended")
-    busy = state.running is not None or state.queue
-    if busy and policy.overlap == "reject":
-        return Refusal(DropReason.BUSY, "a turn is running and the overlap policy is reject")
-    if len(state.queue) >= policy.limits.queue_turns_max:
-        return Refusal(DropReason.QUEUE_FULL, f"{len(state.queue)} accepted messages wait for their turn")
+    if state.running is not None or state.queue:
+        overlap = "queue" if policy.queueing else state.standing.overlap or policy.overlap
+        return decide_overlap(state, command, policy, overlap)
     turn = state.turns + 1
     accepted = MessageAccepted(command.message_id, turn, command.text, command.sender, command.deadline_s)
-    if busy:
+    if state.standing.paused:
         return Decision((accepted,))
     return Decision((accepted, TurnStarted(turn, 1)), (StartTurn(turn, 1),))
 
@@ -113,19 +124,27 @@ def _finish(state: SessionState, command: Finish, policy: Policy, now_s: float) 
     assert command.status in ATTEMPT_ENDS, f"a turn that runs cannot become {command.status}"
     # Seals are numbered after everything the attempt said, the last words included.
     running = state.running
+    status, reason, hidden = command.status, command.reason, False
+    if running.ending:
+        status, reason, hidden = ends_as(running.ending), running.ending, running.ending == ROLLED_BACK
+    again = command.again and not running.ending
     bodies = list(command.bodies)
     if running.part or running.calls or running.prompts or not _is_settled(command.bodies):
         for body in command.bodies:
             running = grow(running, body)
-        bodies += seals(running, command.status)
-        status = TurnStatus.INTERRUPTED if command.again else command.status
-        bodies += left_prompts(state, running, status, command.reason, policy)
-    if command.state is not None:
+        bodies += seals(running, status)
+        left = TurnStatus.INTERRUPTED if again else status
+        bodies += left_prompts(state, running, left, reason, policy)
+    if command.state is not None and not running.ending:
         bodies.append(StateSaved(command.turn, command.state))
-    if command.again:
+    if again:
         bodies.append(AttemptInterrupted(command.turn, command.attempt, error=command.error))
         return Decision(tuple(bodies))
-    bodies.append(TurnEnded(command.turn, command.attempt, command.status, command.reason, command.error))
+    bodies.append(TurnEnded(command.turn, command.attempt, status, reason, command.error, hidden))
+    if running.steering:
+        moved = requeue(state, running)
+        bodies += moved
+        state = fold(state, moved)
     if not command.begin_next or not state.queue:
         return Decision(tuple(bodies))
     following, effects = begin_next(state, now_s)
@@ -154,11 +173,9 @@ def _create(state: SessionState, command: Create) -> Decision:
         for seed in command.seeds
     )
     parent = command.parent
-    created = (
-        SessionCreated(forked_from=command.forked_from, forked_at=command.forked_at)
-        if parent is None
-        else SessionCreated(parent.chat_id, parent.turn, parent.depth, parent.name)
-    )
+    created = SessionCreated("", 0, 0, "", command.forked_from, command.forked_at, command.overlap)
+    if parent is not None:
+        created = SessionCreated(parent.chat_id, parent.turn, parent.depth, parent.name, overlap=command.overlap)
     saved = () if command.state is None else (StateSaved(0, command.state),)
     return Decision((created, *added, *saved))
 

@@ -8,17 +8,20 @@ import attrs
 
 from actors.core.commands import Parent
 from actors.core.events import (
-    AnsweredPrompt,
     AttemptInterrupted,
     AttemptSetAside,
     EventBody,
     MessageAccepted,
-    MessageAdded,
+    MessageSteered,
     ParentEnded,
     PromptAnswered,
     PromptClosed,
     PromptExpired,
     PromptOpened,
+    QueuedEdited,
+    QueuePaused,
+    QueueReordered,
+    QueueResumed,
     ReminderDropped,
     ReminderFired,
     ReminderSet,
@@ -31,118 +34,47 @@ from actors.core.events import (
     ToolEnded,
     TurnEnded,
     TurnStarted,
+    TurnSuperseded,
 )
 from actors.core.ids import ChatId
-from actors.core.lifecycle import PartStatus, TurnStatus
+from actors.core.lifecycle import PartStatus
 from actors.core.reminder import Reminder, evolve_reminders, first_due_s
+from actors.core.turns import (
+    NOTHING_KNOWN,
+    ROLLED_BACK,
+    SUPERSEDED,
+    Background,
+    OpenCall,
+    OpenPart,
+    OpenPrompt,
+    QueuedTurn,
+    Recorded,
+    RunningTurn,
+    UserMessage,
+)
 
-
-@attrs.frozen
-class Recorded:
-    """What a person has answered to a question of this turn, in whichever attempt: nobody is asked that twice."""
-
-    prompt: int
-    type: str
-    question: str
-    choices: tuple[str, ...]
-    answer: str
-
-
-@attrs.frozen
-class Background:
-    """What is known of a turn besides its message; of most turns nothing is.
-
-    ``answers`` is the question of an earlier turn that its message answers; ``recorded`` are the answers it has got.
-    What attempts said from ``first_attempt`` on is kept (0: nothing is): so many messages and so many calls.
-    """
-
-    answers: AnsweredPrompt | None = None
-    recorded: tuple[Recorded, ...] = ()
-    first_attempt: int = 0
-    messages: int = 0
-    calls: int = 0
-
-
-NOTHING_KNOWN = Background()
-
-
-@attrs.frozen
-class QueuedTurn:
-    """An accepted message that waits, and the number of the event that accepted it.
-
-    ``attempts`` were begun before and were interrupted; they asked ``prompts`` questions.
-    """
-
-    turn: int
-    message_id: str
-    text: str
-    sender: str = ""
-    deadline_s: float | None = None
-    attempts: int = 0
-    seq: int = 0
-    prompts: int = 0
-    background: Background = NOTHING_KNOWN
-
-    @property
-    def ended_attempt(self) -> int:
-        """The attempt that the end of this turn names while it is queued: the last one that is kept, 0 if none is."""
-        return self.attempts if self.background.first_attempt else 0
-
-
-@attrs.frozen
-class OpenPart:
-    """The part that is still growing, as far as it is on disk."""
-
-    message: int
-    part: int
-    type: str
-    offset: int
-
-
-@attrs.frozen
-class OpenCall:
-    """A tool call without an outcome."""
-
-    call: int
-    call_id: str
-    name: str
-
-
-@attrs.frozen
-class OpenPrompt:
-    """A question that nobody has answered: the number of its turn, its own, and what was asked."""
-
-    turn: int
-    prompt: int
-    type: str
-    question: str
-    choices: tuple[str, ...]
-    expires_at_s: float | None = None
-    default: str | None = None
-
-
-@attrs.frozen
-class RunningTurn:
-    """The turn whose attempt is under way. ``messages`` counts those the attempt has on disk."""
-
-    queued: QueuedTurn
-    attempt: int
-    messages: int = 0
-    part: OpenPart | None = None
-    calls: tuple[OpenCall, ...] = ()
-    calls_total: int = 0
-    prompts: tuple[OpenPrompt, ...] = ()
-    prompts_total: int = 0
-
-    @property
-    def turn(self) -> int:
-        """The number of the turn."""
-        return self.queued.turn
-
-    @property
-    def status(self) -> TurnStatus:
-        """Waiting while a tool or a person has not answered, else running."""
-        return TurnStatus.WAITING if self.calls or self.prompts else TurnStatus.RUNNING
+__all__ = [
+    "NOTHING_KNOWN",
+    "ROLLED_BACK",
+    "SUPERSEDED",
+    "Background",
+    "OpenCall",
+    "OpenPart",
+    "OpenPrompt",
+    "QueuedTurn",
+    "Recorded",
+    "RunningTurn",
+    "SessionState",
+    "Standing",
+    "UserMessage",
+    "due_s_of",
+    "evolve",
+    "fold",
+    "grow",
+    "is_held",
+    "opened_by",
+    "record",
+]  # fmt: skip
 
 
 @attrs.frozen
@@ -218,13 +150,17 @@ def evolve(state: SessionState, body: EventBody) -> SessionState:
     running = state.running
     match body:
         case MessageAccepted():
-            queued = QueuedTurn(body.turn, body.message_id, body.text, body.sender, body.deadline_s, 0, seq)
-            if body.answers is not None:
-                queued = attrs.evolve(queued, background=Background(body.answers))
+            turn = body.turn
+            if body.joined:
+                return _join(state, seq, body)
+            known = NOTHING_KNOWN if body.answers is None else Background(body.answers)
+            queued = QueuedTurn(
+                turn, body.message_id, body.text, body.sender, body.deadline_s, 0, seq, 0, known, (), turn
+            )
             return SessionState(
                 state.chat_id,
                 seq,
-                max(state.turns, body.turn),
+                max(state.turns, turn),
                 running,
                 (*state.queue, queued),
                 state.saved,
@@ -247,7 +183,7 @@ def evolve(state: SessionState, body: EventBody) -> SessionState:
                 if running.prompts:
                     standing = _detached(standing, running.prompts)
             return SessionState(state.chat_id, seq, state.turns, left, queue, state.saved, standing)
-        case TextAppended() | ToolCalled() | ToolEnded():
+        case TextAppended() | ToolCalled() | ToolEnded() | MessageSteered() | TurnSuperseded():
             grown = None if running is None else grow(running, body)
             return SessionState(state.chat_id, seq, state.turns, grown, state.queue, state.saved, state.standing)
         case AttemptInterrupted() if running is not None:
@@ -261,11 +197,13 @@ def evolve(state: SessionState, body: EventBody) -> SessionState:
             return attrs.evolve(state, seq=seq, saved=body.state)
         case SessionMigrated():
             return attrs.evolve(state, seq=seq, chat_id=body.new_id)
-        case MessageAdded():
-            return attrs.evolve(state, seq=seq)
+        case QueuePaused() | QueueResumed() | QueuedEdited() | QueueReordered():
+            return _controlled(state, seq, body)
         case SessionCreated():
             parent = Parent(ChatId(body.parent), body.parent_turn, body.depth, body.name) if body.parent else None
-            return attrs.evolve(state, seq=seq, standing=attrs.evolve(state.standing, parent=parent))
+            return attrs.evolve(
+                state, seq=seq, standing=attrs.evolve(state.standing, parent=parent, overlap=body.overlap)
+            )
         case ParentEnded():
             return attrs.evolve(state, seq=seq, standing=attrs.evolve(state.standing, closed=True))
         case ReminderSet() | ReminderDropped() | ReminderFired() | ReminderSkipped():
@@ -277,6 +215,47 @@ def evolve(state: SessionState, body: EventBody) -> SessionState:
             return _answered_later(attrs.evolve(state, seq=seq), body)
         case _:
             return attrs.evolve(state, seq=seq)
+
+
+def _join(state: SessionState, seq: int, body: MessageAccepted) -> SessionState:
+    """Let a message come into a turn that is there: the running one, or one that waits."""
+    message = UserMessage(body.message_id, body.text, body.sender, body.deadline_s, seq)
+    running = state.running
+    if running is not None and running.turn == body.turn:
+        return attrs.evolve(state, seq=seq, running=attrs.evolve(running, steering=(*running.steering, message)))
+    queue = tuple(
+        attrs.evolve(item, more=(*item.more, message)) if item.turn == body.turn else item for item in state.queue
+    )
+    return attrs.evolve(state, seq=seq, queue=queue)
+
+
+def _controlled(
+    state: SessionState, seq: int, body: QueuePaused | QueueResumed | QueuedEdited | QueueReordered
+) -> SessionState:
+    """Apply what a person has done to the queue."""
+    if isinstance(body, QueuedEdited | QueueReordered):
+        return attrs.evolve(state, seq=seq, queue=_rearranged(state.queue, body))
+    return attrs.evolve(state, seq=seq, standing=attrs.evolve(state.standing, paused=type(body) is QueuePaused))
+
+
+def _rearranged(queue: tuple[QueuedTurn, ...], body: QueuedEdited | QueueReordered) -> tuple[QueuedTurn, ...]:
+    """Apply to the queue what was done to turns that wait."""
+    if isinstance(body, QueueReordered):
+        places = dict(zip(body.turns, body.places, strict=False))
+        moved = (attrs.evolve(item, place=places.get(item.turn, item.place)) for item in queue)
+        return tuple(sorted(moved, key=lambda item: item.place))
+    return tuple(_edited(item, body) if item.turn == body.turn else item for item in queue)
+
+
+def _edited(item: QueuedTurn, body: QueuedEdited) -> QueuedTurn:
+    """Replace the text of one of a turn's messages."""
+    if item.message_id == body.message_id:
+        return attrs.evolve(item, text=body.text)
+    more = (
+        attrs.evolve(message, text=body.text) if message.message_id == body.message_id else message
+        for message in item.more
+    )
+    return attrs.evolve(item, more=tuple(more))
 
 
 def fold(state: SessionState, bodies: tuple[EventBody, ...]) -> SessionState:
@@ -301,6 +280,9 @@ def grow(running: RunningTurn, body: EventBody) -> RunningTurn:
                 running.calls_total,
                 running.prompts,
                 running.prompts_total,
+                running.steering,
+                running.steered,
+                running.ending,
             )
         case ToolCalled():
             call = OpenCall(body.call, body.call_id, body.name)
@@ -319,6 +301,16 @@ def grow(running: RunningTurn, body: EventBody) -> RunningTurn:
             prompts = tuple(item for item in running.prompts if item.prompt != body.prompt)
             queued = _recorded(running.queued, running.prompts, body)
             return attrs.evolve(running, prompts=prompts, queued=queued)
+        case MessageSteered():
+            steered = tuple(message for message in running.steering if message.message_id == body.message_id)
+            return attrs.evolve(
+                running,
+                steering=tuple(message for message in running.steering if message.message_id != body.message_id),
+                steered=(*running.steered, *steered),
+                messages=max(running.messages, body.message + 1),
+            )
+        case TurnSuperseded():
+            return attrs.evolve(running, ending=ROLLED_BACK if body.hidden else SUPERSEDED)
         case _:
             return running
 
@@ -369,25 +361,36 @@ def _interrupted(running: RunningTurn, body: AttemptInterrupted) -> QueuedTurn:
     """Queue a turn again whose attempt was interrupted, with what it said or without."""
     again = attrs.evolve(running.queued, attempts=body.attempt, prompts=running.prompts_total)
     if not body.keep:
-        return _without_words(again)
+        opening = (*again.more, *running.steered, *running.steering)
+        return _without_words(attrs.evolve(again, more=opening) if len(opening) > len(again.more) else again)
     first = again.background.first_attempt or body.attempt
     background = attrs.evolve(
-        again.background, first_attempt=first, messages=running.messages, calls=running.calls_total
+        again.background,
+        first_attempt=first,
+        messages=running.messages,
+        calls=running.calls_total,
+        steered=running.steered,
     )
-    return attrs.evolve(again, background=background)
+    return attrs.evolve(again, more=(*again.more, *running.steering), background=background)
 
 
 def _without_words(item: QueuedTurn) -> QueuedTurn:
     """Let a turn begin anew."""
-    if not item.background.first_attempt:
+    known = item.background
+    if not known.first_attempt:
         return item
-    return attrs.evolve(item, background=attrs.evolve(item.background, first_attempt=0, messages=0, calls=0))
+    background = attrs.evolve(known, first_attempt=0, messages=0, calls=0, steered=())
+    more = sorted((*item.more, *known.steered), key=lambda message: message.seq)
+    return attrs.evolve(item, more=tuple(more), background=background)
 
 
 def _resumed(state: SessionState, running: RunningTurn) -> SessionState:
     """Give a turn that runs again what its earlier attempts left to it: their words, and their questions."""
     kept = running.queued.background
-    running = attrs.evolve(running, messages=kept.messages, calls_total=kept.calls)
+    queued = running.queued
+    if kept.steered:
+        queued = attrs.evolve(queued, background=attrs.evolve(kept, steered=()))
+    running = attrs.evolve(running, queued=queued, messages=kept.messages, calls_total=kept.calls, steered=kept.steered)
     prompts = state.standing.prompts
     if not prompts:
         return attrs.evolve(state, running=running)

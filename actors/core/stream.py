@@ -41,8 +41,9 @@ class SessionReady(msgspec.Struct, frozen=True):
     """The snapshot a subscription begins with; everything after ``seq`` follows it.
 
     ``messages`` are those of ended turns, the last page of them; ``before_turn`` asks for the page before, None if
-    there is none. ``queued`` are accepted messages that wait. ``prompts`` are the questions that are open, those of
-    turns that were interrupted included.
+    there is none. ``queued`` are accepted messages that wait, in the order in which they will be answered; those that
+    the running turn was handed and has not taken come first, under its number. ``paused`` says that no turn begins.
+    ``prompts`` are the questions that are open, those of turns that were interrupted included.
     """
 
     chat_id: ChatId
@@ -54,6 +55,7 @@ class SessionReady(msgspec.Struct, frozen=True):
     running: RunningView | None
     queued: tuple[Message, ...]
     prompts: tuple[PromptView, ...] = ()
+    paused: bool = False
 
 
 class TextSignal(msgspec.Struct, frozen=True, gc=False):

@@ -1,7 +1,8 @@
 """Events folded into messages, in the order in which a model reads them.
 
-Order is by turn, then by position inside the turn; a message that was accepted while another turn ran stands after that
-turn's answer. What an interrupted attempt said stays in the journal and leaves the transcript when its turn is retried.
+Order is by the places of turns, then by position inside the turn; a message that was accepted while another turn ran
+stands after that turn's answer. What an interrupted attempt said stays in the journal and leaves the transcript when
+its turn is retried; so does everything of a turn that is hidden.
 """
 
 from bisect import bisect_left
@@ -17,6 +18,9 @@ from actors.core.events import (
     Event,
     MessageAccepted,
     MessageAdded,
+    MessageSteered,
+    QueuedEdited,
+    QueueReordered,
     Role,
     TextAppended,
     ToolCalled,
@@ -44,7 +48,10 @@ class Part:
 
 @attrs.frozen
 class Message:
-    """One message of a transcript; seeds have turn 0, and ``seq`` is the event that began it."""
+    """One message of a transcript; seeds have turn 0, and ``seq`` is the event that began it.
+
+    ``place`` is where its turn stands if the queue was reordered, and 0 if it stands where its number says.
+    """
 
     message_id: str
     role: Role
@@ -53,11 +60,17 @@ class Message:
     attempt: int
     seq: int
     status: str = "completed"
+    place: int = 0
 
     @property
     def text(self) -> str:
         """All text parts, joined."""
         return "".join(part.text for part in self.parts if part.kind == "text")
+
+
+def turn_place(message: Message) -> int:
+    """Say where the turn of a message stands."""
+    return message.place or message.turn
 
 
 def made_message_id(turn: int, attempt: int, message: int) -> str:
@@ -119,10 +132,10 @@ class _Growing:
     chunks: list[str] = attrs.Factory(list)
     """Text of the last part that has not been joined to it yet."""
 
-    def freeze(self, status: str) -> Message:
+    def freeze(self, status: str, place: int) -> Message:
         """Make the message a value."""
         self.join()
-        return Message(self.message_id, self.role, tuple(self.parts), self.turn, self.attempt, self.seq, status)
+        return Message(self.message_id, self.role, tuple(self.parts), self.turn, self.attempt, self.seq, status, place)
 
     def begin(self, part: Part) -> None:
         """Begin another part."""
@@ -139,15 +152,47 @@ class _Growing:
 
 @attrs.define
 class _OpenTurn:
-    """A turn that has not ended: its messages by position, its calls by ordinal."""
+    """A turn that has not ended: its messages by position, its calls by ordinal.
 
+    The user's messages stand at -1, -2 and so on; ``waiting`` are those that the attempt has not taken yet.
+    """
+
+    turn: int
     status: TurnStatus = TurnStatus.QUEUED
     messages: dict[int, _Growing] = attrs.Factory(dict)
     calls: dict[int, ToolCalled] = attrs.Factory(dict)
+    waiting: dict[str, _Growing] = attrs.Factory(dict)
+    moved_to: int = 0
+
+    @property
+    def place(self) -> int:
+        """Where the turn stands."""
+        return self.moved_to or self.turn
+
+    def freeze(self) -> list[Message]:
+        """Make the messages values, in their order."""
+        status = str(self.status)
+        return [message.freeze(status, self.moved_to) for message in self.in_order()]
+
+    def join(self, message: _Growing) -> None:
+        """Let one more message stand behind those that opened the turn."""
+        number = sum(1 for position in self.messages if position < 0)
+        message.order = (-1, number, 0)
+        self.messages[-1 - number] = message
+
+    def wait_no_more(self) -> None:
+        """Let what the attempt has not taken open the next one."""
+        waiting, self.waiting = self.waiting, {}
+        for message in waiting.values():
+            self.join(message)
 
     def set_aside(self) -> None:
-        """Forget everything but the user's message."""
-        self.messages = {-1: self.messages[-1]}
+        """Forget what attempts have said; all that the user has said opens the turn, in the order of acceptance."""
+        said = [message for message in self.messages.values() if message.role == "user"]
+        said += self.waiting.values()
+        self.waiting, self.messages = {}, {}
+        for message in sorted(said, key=lambda message: message.seq):
+            self.join(message)
         self.calls.clear()
 
     def in_order(self) -> list[_Growing]:
@@ -159,13 +204,30 @@ class Transcript:
     """The messages of a session, folded from its events when somebody looks.
 
     ``messages_max`` bounds how many messages of ended turns are kept; older ones are forgotten here (they stay in the
-    journal) and ``first_turn`` says where what is kept begins.
+    journal) and ``first_turn`` says at which place what is kept begins. ``showing_hidden`` keeps turns that are hidden.
     """
 
-    __slots__ = ("_ended", "_messages_max", "_open", "_size", "_sized", "_unfolded", "first_turn")
+    __slots__ = (
+        "_ended",
+        "_messages_max",
+        "_open",
+        "_showing_hidden",
+        "_size",
+        "_sized",
+        "_unfolded",
+        "first_turn",
+    )
 
-    def __init__(self, ended: Iterable[Message] = (), *, messages_max: int = 1 << 62, first_turn: int = 0) -> None:
+    def __init__(
+        self,
+        ended: Iterable[Message] = (),
+        *,
+        messages_max: int = 1 << 62,
+        first_turn: int = 0,
+        showing_hidden: bool = False,
+    ) -> None:
         """Start from messages of turns that have ended."""
+        self._showing_hidden = showing_hidden
         self._ended: list[Message] = list(ended)
         self._open: dict[int, _OpenTurn] = {}
         self._unfolded: list[Event] = []
@@ -203,20 +265,20 @@ class Transcript:
     def messages(self) -> tuple[Message, ...]:
         """Return all messages, those of open turns last."""
         self._fold()
-        return (*self._ended, *(message for turn in self._open for message in self.of_turn(turn)))
+        still_open = sorted(self._open.values(), key=lambda turn: turn.place)
+        return (*self._ended, *(message for turn in still_open for message in turn.freeze()))
 
     def of_turn(self, turn: int) -> tuple[Message, ...]:
         """Return the messages of one open turn, as far as they are on disk."""
         self._fold()
         found = self._open.get(turn)
-        if found is None:
-            return ()
-        return tuple(message.freeze(str(found.status)) for message in found.in_order())
+        return () if found is None else tuple(found.freeze())
 
     def before(self, turn: int) -> History:
         """View what a model reads when ``turn`` runs: every ended turn before it, then the turn's own messages."""
         ended = self.ended()
-        return History(ended, self._index(turn), self.of_turn(turn))
+        found = self._open.get(turn)
+        return History(ended, self._index(turn if found is None else found.place), self.of_turn(turn))
 
     def _fold(self) -> None:
         """Apply the events that wait."""
@@ -227,27 +289,27 @@ class Transcript:
             self._apply(event)
         if len(self._ended) > self._messages_max:
             oldest = self._ended[-(self._messages_max // 2 or 1)]
-            first = self._index(oldest.turn)  # turns are kept whole, so that a page can end where they begin
+            first = self._index(turn_place(oldest))  # turns are kept whole, so that a page can end where they begin
             if first:
                 # A new list, since views may still look at the old one.
                 self._ended = self._ended[first:]
-                self.first_turn = oldest.turn
+                self.first_turn = turn_place(oldest)
 
-    def _insert(self, turn: int, messages: list[Message]) -> None:
+    def _insert(self, place: int, messages: list[Message]) -> None:
         """Put the messages of a turn that has ended among the others."""
-        index = self._index(turn)
+        index = self._index(place)
         if index == len(self._ended):
             self._ended += messages
         else:
             # A turn behind this one was cancelled while it waited. A new list, since views may look at the old one.
             self._ended = [*self._ended[:index], *messages, *self._ended[index:]]
 
-    def _index(self, turn: int) -> int:
+    def _index(self, place: int) -> int:
         """Say where the messages of a turn belong among those of the turns that have ended."""
         ended = self._ended
-        if not ended or ended[-1].turn < turn:
+        if not ended or (ended[-1].place or ended[-1].turn) < place:
             return len(ended)
-        return bisect_left(ended, turn, key=lambda message: message.turn)
+        return bisect_left(ended, place, key=turn_place)
 
     def _apply(self, event: Event) -> None:
         """Apply one event."""
@@ -259,7 +321,10 @@ class Transcript:
             case MessageAccepted():
                 said = [Part("text", body.text)]
                 message = _Growing(body.message_id, "user", body.turn, 0, event.seq, (-1, 0, 0), said)
-                self._open[body.turn] = _OpenTurn(messages={-1: message})
+                if body.joined:
+                    self._joined(message, body)
+                else:
+                    self._open[body.turn] = _OpenTurn(body.turn, messages={-1: message})
             case TurnStarted():
                 self._open[body.turn].status = TurnStatus.RUNNING
             case TextAppended():
@@ -277,18 +342,46 @@ class Transcript:
                 message.begin(Part("tool_result", body.content, call.name, call.call_id, str(body.status)))
             case AttemptInterrupted():
                 turn = self._open[body.turn]
-                if not body.keep:
-                    turn.set_aside()
+                turn.wait_no_more() if body.keep else turn.set_aside()
                 turn.status = TurnStatus.QUEUED
             case AttemptSetAside():
                 self._open[body.turn].set_aside()
             case TurnEnded():
                 turn = self._open.pop(body.turn)
-                if body.turn >= self.first_turn:
+                moved_to = turn.moved_to
+                place = moved_to or body.turn
+                if place >= self.first_turn and (not body.hidden or self._showing_hidden):
                     status = str(body.status)
-                    self._insert(body.turn, [message.freeze(status) for message in turn.in_order()])
+                    self._insert(place, [message.freeze(status, moved_to) for message in turn.in_order()])
+            case MessageSteered() | QueuedEdited() | QueueReordered():
+                self._rearrange(body)
             case _:
                 pass
+
+    def _joined(self, message: _Growing, body: MessageAccepted) -> None:
+        """Let a message come into a turn that is open: to open it with the others, or to be taken by it."""
+        turn = self._open[body.turn]
+        if body.joined == "merge":
+            turn.join(message)
+        else:
+            turn.waiting[body.message_id] = message
+
+    def _rearrange(self, body: MessageSteered | QueuedEdited | QueueReordered) -> None:
+        """Apply what was done to messages of the user, or to turns, that are there."""
+        match body:
+            case MessageSteered():
+                turn = self._open[body.turn]
+                message = turn.waiting.pop(body.message_id)
+                message.order = (body.message, 0, 0)
+                turn.messages[body.message] = message
+            case QueuedEdited():
+                for message in self._open[body.turn].messages.values():
+                    if message.message_id == body.message_id:
+                        message.parts = [Part("text", body.text)]
+            case QueueReordered():
+                for number, place in zip(body.turns, body.places, strict=True):
+                    if number in self._open:
+                        self._open[number].moved_to = 0 if place == number else place
 
     def _text(self, seq: int, body: TextAppended) -> None:
         """Let a part grow, or begin it."""

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from actors.core.commands import Accept
-from actors.core.effects import StartTurn
+from actors.core.events import MessageAccepted
 from actors.runtime.group import Group
 from actors.runtime.mailbox import Request
 from actors.runtime.ref import Accepted, Ref
@@ -26,12 +26,17 @@ async def look_up(ref: Ref, services: Services) -> dict[str, Accepted | None]:
     ]
     known: dict[str, Accepted | None] = {}
     for key in keys:
-        first = ref.recent.get(key)
-        if first is None:
-            found = await services.journal.find(ref.chat_id, key)
-            first = None if found is None else Accepted(key, found.turn, found.seq, services.epoch)
-        known[key] = first
+        known[key] = await first_receipt(ref, services, key)
     return known
+
+
+async def first_receipt(ref: Ref, services: Services, key: str) -> Accepted | None:
+    """Find the receipt that a key was given first, as its message stands now."""
+    first = ref.recent.get(key)
+    if first is None:
+        found = await services.journal.find(ref.chat_id, key)
+        first = None if found is None else Accepted(key, found.turn, found.seq, services.epoch)
+    return first
 
 
 def accept(ref: Ref, services: Services, group: Group, request: Request, first: Accepted | None) -> None:
@@ -45,17 +50,16 @@ def accept(ref: Ref, services: Services, group: Group, request: Request, first: 
         services.accounts.counts.duplicates += 1
         reply.set(msgspec.structs.replace(first, duplicate=True))
         return
+    at = len(group.bodies)
     refusal = group.add(command, services.policy, services.clock.wall_s())
     if refusal is not None:
         services.accounts.drop(ref.chat_id, refusal.reason, "accept", request.size_bytes)
         reply.fail(refused(refusal.reason, refusal.detail, ref.chat_id))
         return
-    turn = group.state.turns
+    accepted = group.bodies[at]
+    assert isinstance(accepted, MessageAccepted), "whatever else a message brings about comes behind its acceptance"
     origin = request.envelope.origin
-    if origin is not None:
-        ref.note_origin(turn, origin)
-    effects = group.effects
-    started = bool(effects) and effects[-1].turn == turn and type(effects[-1]) is StartTurn
-    seq = ref.seq + len(group.bodies) - started
+    if origin is not None and not accepted.joined:
+        ref.note_origin(accepted.turn, origin)
     group.size_bytes += request.size_bytes
-    group.answers.append((reply, Accepted(command.message_id, turn, seq, services.epoch)))
+    group.answers.append((reply, Accepted(command.message_id, accepted.turn, ref.seq + at + 1, services.epoch)))

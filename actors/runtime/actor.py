@@ -10,7 +10,7 @@ from functools import partial
 import trio
 
 from actors.core.commands import Accept, Begin, Cancel, CloseChild, Finish, Recover
-from actors.core.effects import StartTurn, WakePrompt
+from actors.core.effects import StartTurn, StopTurn, WakePrompt
 from actors.core.events import Event
 from actors.core.lifecycle import PartStatus, TurnStatus
 from actors.core.state import SessionState
@@ -22,6 +22,7 @@ from actors.runtime.committer import Failed, Result
 from actors.runtime.control import (
     AnswerPrompt,
     CancelTurn,
+    ControlQueue,
     Delete,
     Due,
     MigrateTo,
@@ -29,12 +30,14 @@ from actors.runtime.control import (
     ParentEnded,
     Passivate,
     Prepare,
+    RetryTurn,
     Stop,
 )
 from actors.runtime.group import Group, size_of
 from actors.runtime.hydration import load_history
 from actors.runtime.inner import Done, Flush, Written
 from actors.runtime.mailbox import Request
+from actors.runtime.management import manage, settle
 from actors.runtime.migration import migrate
 from actors.runtime.publication import publish
 from actors.runtime.ref import Accepted, Ref
@@ -135,6 +138,9 @@ class Actor:
             if isinstance(signal, CancelTurn) and group.add(Cancel(signal.turn), services.policy, now_s) is None:
                 del ref.mailbox.control[key]
                 group.answers.append((signal.reply, True))
+            elif isinstance(signal, ControlQueue):
+                del ref.mailbox.control[key]
+                settle(group, signal, services.policy, now_s)
         group.add(Begin(), services.policy, now_s)
         if any(isinstance(effect, StartTurn) for effect in group.effects):
             await load_history(
@@ -224,8 +230,9 @@ class Actor:
         services, group = self._services, Group(self._state)
         now_s = services.clock.wall_s()
         match signal:
-            case CancelTurn(turn=turn, reply=reply):
-                group.answers.append((reply, group.add(Cancel(turn), services.policy, now_s) is None))
+            case CancelTurn() | ControlQueue() | RetryTurn():
+                begins = self._turn is None and self._crash is None and not self._leaving
+                group = await manage(self._ref, services, signal, begins=begins)
             case AnswerPrompt(answer=command, reply=reply):
                 if self._state.standing.prompts:  # the answer may be the message of a turn
                     await load_history(self._ref, services)
@@ -296,6 +303,8 @@ class Actor:
         if self._ref.transcript is None:
             await load_history(self._ref, self._services)
         known = await look_up(self._ref, self._services)
+        if any(type(item) is Done for item in box.inner):
+            return  # the turn has ended meanwhile, and so before anything that these messages may do to it
         group = Group(self._state)
         for _ in range(LETTERS_IN_GROUP_MAX):
             if not box.messages or box.control:
@@ -443,6 +452,8 @@ class Actor:
             match effect:
                 case StartTurn():
                     self._start(effect)
+                case StopTurn(reason=reason):
+                    self._cancel_running(reason)
                 case WakePrompt(prompt=prompt, answer=text):
                     waiting = None if self._turn is None else self._turn.prompts.pop(prompt, None)
                     if waiting is not None and text is not None:

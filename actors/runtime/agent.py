@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
-from typing import Final, Literal, Protocol, overload
+from typing import Final, Literal, Protocol, get_args, overload
 
 import attrs
 
@@ -18,10 +18,10 @@ from actors.runtime.turn import Turn
 Answer = Callable[[Turn], Awaitable[str | None]]
 """Answers one turn; a text it returns is written as its last words."""
 
-Overlap = Literal["queue", "reject"]
+Overlap = Literal["queue", "reject", "interrupt", "rollback", "latest", "merge", "steer"]
 
+OVERLAPS: Final = get_args(Overlap)
 RETRIES_MAX: Final = 1000
-_OVERLAPS: Final = ("queue", "reject")
 _ON_INTERRUPTED: Final = ("mark", "ask", "retry", "continue")
 
 
@@ -182,7 +182,9 @@ def agent(  # noqa: PLR0913 - options, all named by the caller
 ) -> Agent | Callable[[Answer], Agent]:
     """Give an async function of a turn its policies; usable as a decorator.
 
-    ``overlap`` says what becomes of a message that finds a turn running: ``queue`` it or ``reject`` it.
+    ``overlap`` says what becomes of a message that finds a turn running, for every session that has no policy of its
+    own: ``queue`` it; ``reject`` it; ``interrupt`` the turn, or take it out of the history as well (``rollback``); put
+    it in place of all that wait (``latest``); ``merge`` it with the last that waits; ``steer`` the turn with it.
     ``on_interrupted`` says what becomes of a turn whose process ended: ``mark`` it as interrupted, ``ask`` a person,
     ``retry`` it from the start, or ``continue`` after what it had said; the last three for at most ``attempts_max``
     attempts in all (None: the limit of the runtime). ``retries`` is how often more a turn is tried whose agent raised,
@@ -191,9 +193,7 @@ def agent(  # noqa: PLR0913 - options, all named by the caller
 
     Raises ConfigurationError for anything else.
     """
-    if overlap not in _OVERLAPS:
-        message = f"overlap is {overlap!r}"
-        raise ConfigurationError(message, hint=f"give one of {', '.join(_OVERLAPS)}")
+    check_overlap(overlap)
     if on_interrupted not in _ON_INTERRUPTED:
         message = f"on_interrupted is {on_interrupted!r}"
         raise ConfigurationError(message, hint=f"give one of {', '.join(_ON_INTERRUPTED)}")
@@ -229,6 +229,13 @@ def _checked_kinds(kinds: object) -> Mapping[str, Kind]:
             raise ConfigurationError(message, hint='give a Kind: Kind("coalesce")')
         declared[name] = kind
     return MappingProxyType(declared)
+
+
+def check_overlap(overlap: object) -> None:
+    """Refuse a policy that there is none of. Raises ConfigurationError."""
+    if overlap not in OVERLAPS:
+        message = f"overlap is {overlap!r}"
+        raise ConfigurationError(message, hint=f"give one of {', '.join(OVERLAPS)}")
 
 
 def _check_async(function: object, field: str) -> None:

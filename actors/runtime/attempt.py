@@ -14,9 +14,10 @@ from actors.core.effects import Refusal
 from actors.core.envelope import Origin, clean_text
 from actors.core.events import EventBody
 from actors.core.lifecycle import TurnStatus
+from actors.core.overlap import to_be_taken
 from actors.core.prompts import find_known
 from actors.core.stream import ProgressSignal
-from actors.core.transcript import History
+from actors.core.transcript import History, Message, Part
 from actors.errors import PromptExpiredError, Reject, TurnOverError
 from actors.runtime.agent import Agent
 from actors.runtime.broadcast import Outbox
@@ -120,6 +121,16 @@ class Outlet(TurnPort):
         family = self.services.family
         assert family is not None, "it is there before the first turn runs"
         return family
+
+    @override
+    def steering(self, turn: Turn) -> tuple[Message, ...]:
+        running = None if self.ref.state is None else self.ref.state.running
+        if running is None or running.turn != turn.number:
+            return ()
+        return tuple(
+            Message(said.message_id, "user", (Part("text", said.text),), turn.number, 0, said.seq, "running")
+            for said in to_be_taken(running, self.services.clock.wall_s())
+        )
 
     @override
     def history(self, turn: Turn) -> History:

@@ -2,7 +2,7 @@
 
 import attrs
 
-from actors.core.commands import Answer, DropReminder, Migrate, SetReminder
+from actors.core.commands import Answer, DropReminder, Migrate, QueueCommand, SetReminder
 from actors.core.passivation import Reason
 from actors.runtime.mailbox import Reply
 
@@ -22,6 +22,22 @@ class Delete:
 @attrs.frozen
 class CancelTurn:
     """Control: cancel one turn, queued or running; ``reply`` tells at once whether it was open."""
+
+    turn: int
+    reply: Reply
+
+
+@attrs.frozen
+class ControlQueue:
+    """Control: do something to the queue; ``reply`` is answered when it is on disk, with a refusal or None."""
+
+    command: QueueCommand
+    reply: Reply
+
+
+@attrs.frozen
+class RetryTurn:
+    """Control: accept the messages of a turn that has ended again; ``reply`` gets a receipt or a refusal."""
 
     turn: int
     reply: Reply

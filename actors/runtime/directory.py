@@ -49,11 +49,13 @@ class Directory:
         self._moving: dict[str, ChatId] = {}
         self._text_bytes_max = services.limits.message_bytes_max
 
-    async def create(self, chat_id: object, history: Sequence[SeedLike], parent: Parent | None = None) -> ChatId:
+    async def create(
+        self, chat_id: object, history: Sequence[SeedLike], parent: Parent | None = None, overlap: str = ""
+    ) -> ChatId:
         """Bring a session into being, or find it there; see ``Runtime.create``. With a ``parent`` it is a child."""
         parsed = self.parse(f"live:{self._services.clock.mint_id()}" if chat_id is None else chat_id)
         seeds = tuple(self._seed(number, seed) for number, seed in enumerate(history))
-        await self.make(parsed, Create(seeds, parent))
+        await self.make(parsed, Create(seeds, parent, overlap=overlap))
         return self._registry.resolve(parsed)
 
     async def make(self, chat_id: ChatId, command: Create) -> bool:

@@ -9,58 +9,28 @@ from actors.core.commands import DropReminder
 from actors.core.envelope import Origin
 from actors.core.events import Missed
 from actors.core.ids import ChatId, DropReason, parse_chat_id
-from actors.core.lifecycle import UP, SessionPhase
+from actors.core.lifecycle import SessionPhase
 from actors.core.reminder import Reminder
 from actors.ports import Page
 from actors.runtime.accounting import DeadLetter
-from actors.runtime.agent import Session
+from actors.runtime.agent import Overlap, Session, check_overlap
 from actors.runtime.answering import answer_prompt
 from actors.runtime.appointments import order, reminder_of
 from actors.runtime.brancher import Brancher
-from actors.runtime.control import CancelTurn, Delete, Prepare, Stop
+from actors.runtime.control import Delete, Stop
 from actors.runtime.directory import Directory, SeedLike, check_going_on
 from actors.runtime.family import Family
 from actors.runtime.mailbox import Reply
 from actors.runtime.observation import Inspection, Statistics, inspection, statistics
-from actors.runtime.ref import Accepted, Ref, TurnResult
+from actors.runtime.queue import Queue
+from actors.runtime.receipt import Receipt, Receipts
+from actors.runtime.ref import Ref
 from actors.runtime.refusals import refused
 from actors.runtime.registry import Registry
 from actors.runtime.router import Overflow, Router
-from actors.runtime.sent import Ways
 from actors.runtime.services import Services
 from actors.runtime.subscription import Subscription
 from actors.runtime.supervisor import Supervisor
-
-
-class Receipt:
-    """A message that is on disk: its place, and the way to its result."""
-
-    __slots__ = ("_runtime", "chat_id", "duplicate", "epoch", "message_id", "seq", "turn")
-
-    def __init__(self, runtime: "Runtime", chat_id: ChatId, accepted: Accepted) -> None:
-        """Made by ``Runtime.send``; ``duplicate`` says that the key was known and this is the first receipt again."""
-        self._runtime = runtime
-        self.chat_id = chat_id
-        self.message_id = accepted.message_id
-        self.turn = accepted.turn
-        self.seq = accepted.seq
-        self.epoch = accepted.epoch
-        self.duplicate = accepted.duplicate
-
-    async def result(self) -> TurnResult:
-        """Wait for the turn to end, however that is, and say how.
-
-        Raises UnavailableError if the session is stopped or quarantined first; the message is on disk all the same.
-        """
-        return await self._runtime._result(self)  # noqa: SLF001 - the runtime's own part
-
-    async def cancel(self) -> TurnResult:
-        """Stop the turn, queued or running, and say how it ended; a turn that had ended stays as it was.
-
-        What the agent had said is kept. An agent that does not end within the grace is given up.
-        """
-        self._runtime._cancel(self)  # noqa: SLF001 - the runtime's own part
-        return await self.result()
 
 
 class Runtime:
@@ -73,7 +43,8 @@ class Runtime:
         self._supervisor = supervisor
         self._router = router
         self._directory = Directory(services, registry, router)
-        family = Family(services, registry, router, self._directory, self._ways_to)
+        self._receipts = Receipts(services, registry)
+        family = Family(services, registry, router, self._directory, self._receipts.ways_to)
         services.family, services.kin.part = family, family.part
         self._brancher = Brancher(services, registry, self._directory)
         # As they are: a call between would be a tenth of what a volatile message costs.
@@ -85,14 +56,20 @@ class Runtime:
         """The number of this life on the store."""
         return self._services.epoch
 
-    async def create(self, chat_id: object = None, *, history: Sequence[SeedLike] = ()) -> ChatId:
+    async def create(
+        self, chat_id: object = None, *, history: Sequence[SeedLike] = (), overlap: Overlap | None = None
+    ) -> ChatId:
         """Bring a session into being, durably, and return its id; one that exists is left as it is.
 
-        Without an id a ``live:`` one is minted (UUIDv7). ``history`` are the messages it starts from. Raises
+        Without an id a ``live:`` one is minted (UUIDv7). ``history`` are the messages it starts from, ``overlap`` its
+        own policy for a message that finds a turn running, kept with it; None leaves that to the agent. Raises
         InvalidEnvelopeError for an id that does not fit the grammar or a history that cannot be stored,
-        UnknownChatError for one that was deleted, UnavailableError when stopping, StoreError if it cannot be written.
+        ConfigurationError for a policy that there is none of, UnknownChatError for an id that was deleted,
+        UnavailableError when stopping, StoreError if it cannot be written.
         """
-        return await self._directory.create(chat_id, history)
+        if overlap is not None:
+            check_overlap(overlap)
+        return await self._directory.create(chat_id, history, overlap=overlap or "")
 
     async def migrate(self, draft: object, live: object) -> ChatId:
         """Give a ``draft:`` session its authoritative ``live:`` id, durably and at once; return that id.
@@ -151,7 +128,7 @@ class Runtime:
             incarnation=incarnation,
             overflow=overflow,
         )
-        return Receipt(self, ref.chat_id, accepted)
+        return Receipt(self._receipts, ref.chat_id, accepted)
 
     def tell_nowait(
         self, chat_id: object, payload: object, *, origin: Origin | None = None, kind: str = "", key: str = ""
@@ -257,6 +234,13 @@ class Runtime:
             await trio.lowlevel.checkpoint()
         return () if state is None else state.standing.reminders
 
+    def queue(self, chat_id: object) -> Queue:
+        """Return the queue of a session, to look at and to control.
+
+        Raises InvalidEnvelopeError or UnknownChatError for the id.
+        """
+        return Queue(self._router, self._services, self._receipts, self._known(chat_id))
+
     async def history(self, chat_id: object, *, before_turn: int | None = None) -> Page:
         """Read a page of messages of ended turns from the journal, the last one first.
 
@@ -346,11 +330,6 @@ class Runtime:
         """Show every count and every bound."""
         return statistics(self._services, self._registry, sent=self._router.sent, live=self._supervisor.live)
 
-    def _ways_to(self, chat_id: ChatId, accepted: Accepted) -> Ways:
-        """Say what can be done about a message that a turn had accepted."""
-        receipt = Receipt(self, chat_id, accepted)
-        return Ways(receipt.result, receipt.cancel, self._registry.resolve)
-
     def _known(self, chat_id: object) -> ChatId:
         """Parse an id and return the one that its session has now, or raise why there is none."""
         parsed = parse_chat_id(chat_id)
@@ -363,51 +342,9 @@ class Runtime:
             raise refused(DropReason.UNKNOWN_CHAT, chat_id=chat_id)
         return parsed
 
-    def _cancel(self, receipt: Receipt) -> None:
-        """Have a turn cancelled by the session that is live now, if one is."""
-        ref = self._registry.get(self._registry.resolve(receipt.chat_id))
-        if ref is not None and ref.phase in UP:
-            ref.mailbox.post_control((CancelTurn, receipt.turn), CancelTurn(receipt.turn, Reply()))
-
-    async def _result(self, receipt: Receipt) -> TurnResult:
-        """Wait for the end of a turn in the session that is live now, or look it up if none is."""
-        ref = self._registry.get(self._registry.resolve(receipt.chat_id))
-        live = ref is not None and (ref.phase in UP or ref.phase is SessionPhase.STOPPING)
-        if ref is not None and ref.phase in UP and ref.state is None:
-            ready = Reply()
-            ref.mailbox.post_control(ready, Prepare(ready, history=False))
-            await ready.wait()
-        reply = ref.wait_turn(receipt.turn) if ref is not None and live else None
-        if ref is not None and reply is not None:
-            try:
-                result = await reply.wait()
-            finally:
-                ref.forget_wait(receipt.turn, reply)
-            if isinstance(result, TurnResult):
-                return result
-        chat_id = self._registry.resolve(receipt.chat_id)
-        found = await self._services.journal.find(chat_id, receipt.message_id)
-        if found is None:
-            raise refused(DropReason.DELETED_CHAT, chat_id=chat_id)
-        if found.status in {"queued", "running"}:
-            phase = SessionPhase.ABSENT if ref is None else ref.phase
-            reason = _ENDED_EARLY.get(phase, DropReason.STOPPING)
-            raise refused(reason, "the session ended before the turn did; the message is on disk", chat_id)
-        page = await self._services.journal.messages(chat_id, receipt.turn + 1, 1)
-        said = (message for message in page.messages if message.turn == receipt.turn and message.role == "assistant")
-        text = "".join(message.text for message in said)
-        return TurnResult(receipt.turn, found.status, found.reason, found.error, text)
-
     async def _end(self, chat_id: ChatId, signal: Stop | Delete) -> None:
         """Have a session end, and wait until it has."""
         ref = self._registry.get(chat_id)
         if ref is None:
             return
         await self._supervisor.ended(ref, self._supervisor.end(ref, signal))
-
-
-_ENDED_EARLY = {
-    SessionPhase.QUARANTINED: DropReason.QUARANTINED,
-    SessionPhase.FENCED: DropReason.FENCED,
-    SessionPhase.DELETED: DropReason.DELETED_CHAT,
-}

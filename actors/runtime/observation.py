@@ -25,6 +25,8 @@ class Inspection:
     running_attempt: int | None
     cancelling: bool
     queued_turns: int
+    paused: bool
+    steering: int
     open_calls: int
     open_prompts: int
     mailbox_messages: int
@@ -113,6 +115,8 @@ def inspection(ref: Ref, epoch: int) -> Inspection:
         running_attempt=None if running is None else running.attempt,
         cancelling=isinstance(live, Turn) and bool(live.cancel_reason),
         queued_turns=len(state.queue),
+        paused=state.standing.paused,
+        steering=0 if running is None else len(running.steering),
         open_calls=0 if running is None else len(running.calls),
         open_prompts=len(state.open_prompts),
         mailbox_messages=ref.mailbox.queued,

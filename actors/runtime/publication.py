@@ -5,6 +5,7 @@ from typing import Final
 from actors.core.events import (
     AttemptInterrupted,
     Event,
+    MessageAccepted,
     PromptAnswered,
     PromptClosed,
     PromptExpired,
@@ -50,6 +51,10 @@ def publish(outlet: Outlet, events: tuple[Event, ...], state: SessionState, turn
                 turn.unwritten.popleft()
         elif kind is ToolCalled:
             counts.tool_calls += 1
+        elif kind is MessageAccepted:
+            assert isinstance(body, MessageAccepted), "kind is its type"
+            if body.moved_from:
+                ref.moved(body, event)
         elif kind is AttemptInterrupted:
             counts.turns["retried"] += 1
         elif kind in _PROMPTS:

@@ -5,6 +5,7 @@ taken over here, by the writer, in commit order, so that an incarnation that die
 """
 
 import math
+from collections.abc import Mapping
 from typing import Final
 
 import attrs
@@ -12,7 +13,7 @@ import msgspec
 import trio
 
 from actors.core.envelope import Origin
-from actors.core.events import Event, TextAppended, TurnEnded
+from actors.core.events import Event, MessageAccepted, TextAppended, TurnEnded
 from actors.core.ids import ChatId
 from actors.core.lifecycle import SessionPhase, next_phase
 from actors.core.limits import Limits
@@ -49,6 +50,15 @@ class TurnResult:
     def ok(self) -> bool:
         """Whether the turn completed."""
         return self.status == "completed"
+
+
+@attrs.frozen
+class Moved:
+    """How a turn ended that was handed messages and has not taken them: they are in turns of their own now."""
+
+    result: TurnResult
+    turns: Mapping[str, int]
+    """From the id of a message to its turn."""
 
 
 class Ref:
@@ -157,6 +167,11 @@ class Ref:
         if len(recent) > RECENT_MAX:
             del recent[next(iter(recent))]
 
+    def moved(self, body: MessageAccepted, event: Event) -> None:
+        """Have a key that is at hand name the turn that its message is in now."""
+        if body.message_id in self.recent:
+            self.recent[body.message_id] = Accepted(body.message_id, body.turn, event.seq, event.epoch)
+
     def committed(self, events: tuple[Event, ...], state: SessionState) -> list[Outbox]:
         """Take over what is on disk now, publish it, answer who waits; return the subscribers that were cut."""
         self.state = state
@@ -204,8 +219,10 @@ class Ref:
             if isinstance(body, TurnEnded) and body.turn in self._waiters:
                 text = self._said(body.turn, events)
                 result = TurnResult(body.turn, str(body.status), body.reason, body.error, text)
+                turns = _moved_from(body.turn, events)
+                answer: TurnResult | Moved = Moved(result, turns) if turns else result
                 for reply in self._waiters.pop(body.turn):
-                    reply.set(result)
+                    reply.set(answer)
 
     def _said(self, turn: int, events: tuple[Event, ...]) -> str:
         """Join what the agent said in a turn that ends in these events."""
@@ -219,3 +236,11 @@ class Ref:
             messages = (message for message in self.transcript.ended() if message.turn == turn)
             return "".join(message.text for message in messages if message.role == "assistant")
         return "".join([body.text for body in bodies])
+
+
+def _moved_from(turn: int, events: tuple[Event, ...]) -> dict[str, int]:
+    """Find the messages that have left a turn in these events, and where they are now."""
+    bodies = [event.body for event in events]
+    return {
+        body.message_id: body.turn for body in bodies if isinstance(body, MessageAccepted) and body.moved_from == turn
+    }

@@ -58,6 +58,7 @@ _ERRORS: Final[Mapping[DropReason, tuple[type[RefusedError], str, str]]] = Mappi
             "the turn that spawned the session has ended",
             "spawn another one from the turn that runs",
         ),
+        _R.TURN_RUNNING: (UnavailableError, "the turn has begun", "cancel it, or let it end"),
         _R.NOT_RUNNING: (UnavailableError, "it is not open any more", "nothing is to be done"),
         _R.COALESCED: (OverloadedError, "a newer message of its key took its place", "nothing is to be done"),
         _R.DROPPED: (OverloadedError, "the mailbox was full, and its kind is droppable", "send less of this kind"),

@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from actors.core.events import Event, TurnEnded
 from actors.core.ids import ChatId, make_prompt_id
+from actors.core.state import QueuedTurn, SessionState, UserMessage
 from actors.core.stream import Gap, Item, PromptView, RunningView, SessionReady
 from actors.core.transcript import Message, Part
 from actors.errors import ConfigurationError, CursorAheadError, LaggedError, SubscriptionError
@@ -204,10 +205,6 @@ def snapshot(ref: Ref, epoch: int) -> SessionReady:
         if isinstance(live, Turn) and live.number == turn.turn:
             messages = live.with_unsaved(messages, state.seq)
         running = RunningView(turn.turn, turn.attempt, str(turn.status), messages)
-    queued = tuple(
-        Message(item.message_id, "user", (Part("text", item.text),), item.turn, 0, item.seq, "queued")
-        for item in state.queue
-    )
     before = transcript.first_turn if transcript.first_turn > 0 else None
     prompts = tuple(
         PromptView(
@@ -221,4 +218,27 @@ def snapshot(ref: Ref, epoch: int) -> SessionReady:
         )
         for prompt in state.open_prompts
     )
-    return SessionReady(ref.chat_id, epoch, state.seq, state.status, ended, before, running, queued, prompts)
+    return SessionReady(
+        ref.chat_id,
+        epoch,
+        state.seq,
+        state.status,
+        ended,
+        before,
+        running,
+        queued_messages(state),
+        prompts,
+        state.standing.paused,
+    )
+
+
+def queued_messages(state: SessionState) -> tuple[Message, ...]:
+    """List the messages that wait: first those that the running turn has not taken, then the queue in its order."""
+    waiting: list[tuple[QueuedTurn, tuple[UserMessage, ...]]] = [(item, item.messages) for item in state.queue]
+    if state.running is not None and state.running.steering:
+        waiting.insert(0, (state.running.queued, state.running.steering))
+    return tuple(
+        Message(said.message_id, "user", (Part("text", said.text),), item.turn, 0, said.seq, "queued", item.moved_to)
+        for item, messages in waiting
+        for said in messages
+    )

@@ -25,7 +25,18 @@ from actors.ports import Committed, Erase
 from actors.runtime.actor import Actor, SessionCrashedError
 from actors.runtime.attempt import torn_down, without_cancelled
 from actors.runtime.committer import Failed, Result
-from actors.runtime.control import AnswerPrompt, CancelTurn, Delete, MigrateTo, Order, Passivate, Prepare, Stop
+from actors.runtime.control import (
+    AnswerPrompt,
+    CancelTurn,
+    ControlQueue,
+    Delete,
+    MigrateTo,
+    Order,
+    Passivate,
+    Prepare,
+    RetryTurn,
+    Stop,
+)
 from actors.runtime.mailbox import Letter, Reply, Request
 from actors.runtime.ref import Ref
 from actors.runtime.refusals import refused
@@ -379,7 +390,14 @@ class Supervisor:
             match signal:
                 case CancelTurn(reply=reply):
                     reply.set(False)
-                case AnswerPrompt(reply=reply) | Order(reply=reply) | Prepare(reply=reply) | MigrateTo(reply=reply):
+                case (
+                    AnswerPrompt(reply=reply)
+                    | ControlQueue(reply=reply)
+                    | RetryTurn(reply=reply)
+                    | Order(reply=reply)
+                    | Prepare(reply=reply)
+                    | MigrateTo(reply=reply)
+                ):
                     reply.fail(refused(reason, chat_id=ref.chat_id))
                 case Passivate():
                     signal.answer(put_away=False)

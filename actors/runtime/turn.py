@@ -6,17 +6,15 @@ A turn is good until its agent returns, raises or is cancelled. What is written 
 
 import json
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Final, Literal, Protocol
 
-import attrs
-import msgspec
 import trio
 from trio.lowlevel import checkpoint, checkpoint_if_cancelled
 
 from actors.core.commands import Parent
 from actors.core.draft import Draft, Segment, with_text
-from actors.core.envelope import Origin, clean_text
+from actors.core.envelope import Origin, clean_text, json_text
 from actors.core.events import AnsweredPrompt, EventBody, TextAppended
 from actors.core.ids import ChatId
 from actors.core.lifecycle import PartStatus, ToolStatus
@@ -29,10 +27,9 @@ from actors.runtime.broadcast import Broadcast
 from actors.runtime.mailbox import Reply
 from actors.runtime.question import Question, checked
 from actors.runtime.sent import Child, Sent
+from actors.runtime.tool import ToolFunction, ToolOutcome
 
 _UNSET: Final = object()
-
-ToolFunction = Callable[[], Awaitable[object]]
 
 
 class TurnPort(Protocol):
@@ -62,6 +59,10 @@ class TurnPort(Protocol):
         """Wait until more of what the turn has said is on disk."""
         ...
 
+    def steering(self, turn: "Turn") -> tuple[Message, ...]:
+        """List the messages that were handed to the turn and that it may take now."""
+        ...
+
     def history(self, turn: "Turn") -> History:
         """Return what went before, and the turn's own messages."""
         ...
@@ -81,14 +82,6 @@ class TurnPort(Protocol):
     async def ask_chat(self, turn: "Turn", chat_id: object, payload: object, timeout_s: float | None) -> object:
         """Ask the handler of another session."""
         ...
-
-
-@attrs.frozen
-class ToolOutcome:
-    """What came of a tool call: its text for the model, and whether it is an error."""
-
-    content: str
-    ok: bool = True
 
 
 class ToolCall:
@@ -129,7 +122,7 @@ class ToolCall:
 
 
 class Turn:
-    """One user message being answered, attempt by attempt; handed to the agent."""
+    """What a user said being answered, attempt by attempt; ``text`` joins several messages by an empty line."""
 
     __slots__ = (
         "_bodies",
@@ -142,6 +135,7 @@ class Turn:
         "_quantum_s",
         "_standing",
         "_state",
+        "_taken",
         "_tool_calls_max",
         "_unsaved_bytes_max",
         "answers",
@@ -186,10 +180,12 @@ class Turn:
         self._broadcast = broadcast
         self._bodies: list[EventBody] = []
         self._state: object = _UNSET
+        self._taken: frozenset[str] = frozenset()
         self.chat_id = session.chat_id
         self.number = running.queued.turn
         self.attempt = running.attempt
-        self.text = running.queued.text
+        queued = running.queued
+        self.text = "\n\n".join([said.text for said in queued.messages]) if queued.more else queued.text
         self.sender = running.queued.sender
         self.answers: AnsweredPrompt | None = running.queued.background.answers
         """The question of an earlier turn that this turn's message answers, if it does."""
@@ -296,7 +292,7 @@ class Turn:
             raise Reject(message)
         checked = []
         for name, arguments, call_id in calls:
-            text = arguments if isinstance(arguments, str) else _json_text(arguments, "arguments")
+            text = arguments if isinstance(arguments, str) else json_text(arguments, "arguments")
             self._check_size(text, "arguments")
             checked.append((clean_text(call_id), clean_text(name), clean_text(text)))
         made = [ToolCall(self, self.draft.call(*each, self._bodies), each[1]) for each in checked]
@@ -371,6 +367,22 @@ class Turn:
         """
         self._check_open()
         return await self._port.ask_chat(self, chat_id, payload, timeout_s)
+
+    async def steering(self) -> tuple[Message, ...]:
+        """Take the messages that were sent to this turn since the last time (``overlap="steer"``); waits for none.
+
+        They are in ``history`` from then on, behind what was said so far, and share the turn's fate. What is not taken
+        when the turn ends becomes a turn of its own. Raises TurnOverError after the turn has ended.
+        """
+        await checkpoint()
+        self._check_open()
+        waiting = tuple(said for said in self._port.steering(self) if said.message_id not in self._taken)
+        for said in waiting:
+            self._taken |= {said.message_id}
+            self.draft.steer(said.message_id, self._bodies)
+        if waiting:
+            await self._port.emit(self, self.take_bodies())
+        return waiting
 
     def take_bodies(self) -> tuple[EventBody, ...]:
         """Hand over the events that wait to be written."""
@@ -470,7 +482,7 @@ class Turn:
 
     def _encode_state(self, value: object) -> str:
         """Write a state as JSON text."""
-        text = _json_text(value, "state")
+        text = json_text(value, "state")
         self._check_size(text, "state")
         return text
 
@@ -480,12 +492,3 @@ class Turn:
             message = f"{field} has {len(text)} characters"
             hint = f"give at most {self._message_bytes_max}, the limit message_bytes_max"
             raise ConfigurationError(message, chat_id=self.chat_id, hint=hint)
-
-
-def _json_text(value: object, field: str) -> str:
-    """Write a JSON value as text."""
-    try:
-        return "{}" if value is None and field == "arguments" else msgspec.json.encode(value).decode()
-    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
-        message = f"{field} is {type(value).__name__}, which JSON cannot hold"
-        raise ConfigurationError(message, hint="give dicts, lists, str, numbers, bool or None") from error

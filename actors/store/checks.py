@@ -20,6 +20,7 @@ from actors.core.events import (
     AttemptSetAside,
     Event,
     MessageAccepted,
+    QueueReordered,
     SessionMigrated,
     TurnEnded,
     TurnStarted,
@@ -49,13 +50,16 @@ _SESSIONS: Final = """
     FROM session ORDER BY chat_id
 """
 _TURNS: Final = """
-    SELECT turn, status, attempt, accepted_seq, ended_seq, reason, error, first_attempt
+    SELECT turn, status, attempt, accepted_seq, ended_seq, reason, error, first_attempt, coalesce(place, turn), hidden
     FROM turn WHERE chat=? ORDER BY turn
+"""
+_SESSION: Final = """
+    SELECT chat, parent IS NOT NULL, closed, seq, turns, state, overlap, paused FROM session WHERE chat_id=?
 """
 _MESSAGES: Final = """
     SELECT message.turn, message.attempt, message.seq, role, message_id, kind, status, characters
     FROM message LEFT JOIN part USING (chat, turn, attempt, position)
-    WHERE message.chat=? ORDER BY message.turn, message.attempt, position, part
+    WHERE message.chat=? AND (taken IS NULL OR taken >= 0) ORDER BY message.turn, message.attempt, position, part
 """
 _USED_TWICE: Final = """
     SELECT chat_id FROM (
@@ -88,6 +92,7 @@ class TurnRow:
     """One turn of a session; ``ended_seq`` is None while it is open.
 
     What its attempts said from ``first_attempt`` on is kept; None if only the last one counts.
+    ``place`` is where it stands in the order of execution; a turn that is ``hidden`` has left the transcript.
     """
 
     turn: int
@@ -98,6 +103,8 @@ class TurnRow:
     reason: str = ""
     error: str = ""
     first_attempt: int | None = None
+    place: int = attrs.Factory(lambda row: row.turn, takes_self=True)
+    hidden: bool = attrs.field(default=False, converter=bool)
 
 
 @attrs.frozen
@@ -291,9 +298,7 @@ def _projections(db: apsw.Connection) -> Iterator[str]:
 
 def _contradiction(db: apsw.Connection, chat_id: ChatId) -> str:
     """Fold the events of one session and say where its rows differ first; empty if they do not."""
-    row = db.execute(
-        "SELECT chat, parent IS NOT NULL, closed, seq, turns, state FROM session WHERE chat_id=?", (chat_id,)
-    ).fetchone()
+    row = db.execute(_SESSION, (chat_id,)).fetchone()
     if row is None:
         return ""  # it was deleted a moment ago
     chat, family, session = row[0], row[1:3], row[3:]
@@ -308,13 +313,15 @@ def _contradiction(db: apsw.Connection, chat_id: ChatId) -> str:
         messages = _shown(transcript.messages())
     except (ActorsError, LookupError, StopIteration) as error:
         return f"no fold of its events goes beyond {state.seq} ({type(error).__name__})"
-    if session != (state.seq, state.turns, state.saved):
+    if session[:3] != (state.seq, state.turns, state.saved):
         return f"the row says event {session[0]} of {session[1]} turns, the events {state.seq} of {state.turns}"
+    if session[3:] != (state.standing.overlap, int(state.standing.paused)):
+        return "what stands beside the turns is not what the events come to"
     stored_turns = {row[0]: TurnRow(*row) for row in db.execute(_TURNS, (chat,))}
     for turn in sorted(stored_turns.keys() | turns.keys()):
         if stored_turns.get(turn) != turns.get(turn):
             return f"turn {turn} is not what its events come to"
-    if _open_work(db, chat) != _open_work_of(state):
+    if sorted(_open_work(db, chat)) != sorted(_open_work_of(state)):
         return "what is open is not what its events come to"
     if family != (state.standing.parent is not None, state.standing.closed):
         return "whether it has a parent, and whether that has ended, is not what its events come to"
@@ -336,7 +343,7 @@ def _add_turn(turns: dict[int, TurnRow], event: Event) -> None:
     """Apply an event to the rows of turns."""
     body = event.body
     match body:
-        case MessageAccepted():
+        case MessageAccepted() if not body.joined:
             turns[body.turn] = TurnRow(body.turn, TurnStatus.QUEUED.value, 0, event.seq)
         case TurnStarted():
             turns[body.turn] = attrs.evolve(turns[body.turn], status="running", attempt=body.attempt)
@@ -355,29 +362,38 @@ def _add_turn(turns: dict[int, TurnRow], event: Event) -> None:
                 ended_seq=event.seq,
                 reason=body.reason,
                 error=body.error,
+                hidden=body.hidden,
             )
+        case QueueReordered():
+            for turn, place in zip(body.turns, body.places, strict=True):
+                turns[turn] = attrs.evolve(turns[turn], place=place)
         case _:
             pass
 
 
-def _open_work(db: apsw.Connection, chat: int) -> list[tuple[str, int, int, float | None]]:
-    """Read which tool calls and prompts the rows say are open."""
+def _open_work(db: apsw.Connection, chat: int) -> list[tuple[str, int, str, float]]:
+    """Read which calls, prompts and messages to be taken the rows say are open, and how the running turn will end."""
     statement = """
-        SELECT 'call', turn, call, NULL FROM tool_call WHERE chat=?1 AND status='running'
-        UNION ALL SELECT 'prompt', turn, prompt, expires_at_s FROM prompt WHERE chat=?1 AND status='open'
-        ORDER BY 1, 2, 3
+        SELECT 'call', turn, call, -1 FROM tool_call WHERE chat=?1 AND status='running'
+        UNION ALL SELECT 'prompt', turn, prompt, coalesce(expires_at_s, -1) FROM prompt WHERE chat=?1 AND status='open'
+        UNION ALL SELECT 'steering', turn, message_id, -1 FROM message WHERE chat=?1 AND taken < 0
+        UNION ALL SELECT 'ending', turn, ending, -1 FROM turn WHERE chat=?1 AND ended_seq IS NULL AND ending != ''
     """
-    return [(str(kind), turn, number, due_s) for kind, turn, number, due_s in db.execute(statement, (chat,))]
+    return [(str(kind), turn, str(what), float(due_s)) for kind, turn, what, due_s in db.execute(statement, (chat,))]
 
 
-def _open_work_of(state: SessionState) -> list[tuple[str, int, int, float | None]]:
-    """Say which tool calls and prompts the events left open."""
+def _open_work_of(state: SessionState) -> list[tuple[str, int, str, float]]:
+    """Say which calls, prompts and messages to be taken the events left open, and how the running turn will end."""
     running = state.running
-    work: list[tuple[str, int, int, float | None]] = []
+    work: list[tuple[str, int, str, float]] = []
     if running is not None:
-        work += [("call", running.turn, call.call, None) for call in running.calls]
-    work += [("prompt", prompt.turn, prompt.prompt, prompt.expires_at_s) for prompt in state.open_prompts]
-    return sorted(work, key=lambda item: item[:3])
+        work += [("call", running.turn, str(call.call), -1.0) for call in running.calls]
+        work += [("steering", running.turn, message.message_id, -1.0) for message in running.steering]
+        work += [("ending", running.turn, running.ending, -1.0)] if running.ending else []
+    for prompt in state.open_prompts:
+        due_s = -1.0 if prompt.expires_at_s is None else prompt.expires_at_s
+        work.append(("prompt", prompt.turn, str(prompt.prompt), due_s))
+    return work
 
 
 def _reminders(db: apsw.Connection, chat: int) -> list[tuple[str, int, int, float]]:
@@ -408,6 +424,8 @@ def _stored_messages(db: apsw.Connection, chat: int, turns: dict[int, TurnRow]) 
     shapes: dict[str, _Shape] = {}
     for turn, attempt, seq, role, message_id, kind, status, characters in db.execute(_MESSAGES, (chat,)):
         row = turns.get(turn)
+        if row is not None and row.hidden:
+            continue
         if attempt and not _is_kept(row, attempt):
             continue
         before = shapes.get(message_id, (turn, attempt, seq, role, ()))

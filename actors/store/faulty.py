@@ -13,7 +13,7 @@ from actors.core.ids import ChatId
 from actors.core.lifecycle import PromptStatus
 from actors.core.state import SessionState
 from actors.errors import StoreUnavailableError
-from actors.ports import Entry, Found, Journal, Opened, Outcome, Page, Rename
+from actors.ports import Entry, Found, Journal, Opened, Outcome, Page, Recorded, Rename
 
 T = TypeVar("T")
 
@@ -65,7 +65,7 @@ class Delays:
 
 Fault = Fails | LosesAnswer | Answers | Alters | Hangs | Delays
 Operation = Literal[
-    "open", "commit", "load", "find", "find_prompt", "events", "messages", "sessions", "children", "close"
+    "open", "commit", "load", "find", "find_prompt", "turn", "events", "messages", "sessions", "children", "close"
 ]
 
 
@@ -134,6 +134,10 @@ class FaultyJournal(Journal):
     @override
     async def find_prompt(self, chat_id: ChatId, turn: int, prompt: int) -> PromptStatus | None:
         return await self._do("find_prompt", [chat_id], lambda: self.inner.find_prompt(chat_id, turn, prompt))
+
+    @override
+    async def turn(self, chat_id: ChatId, turn: int) -> Recorded | None:
+        return await self._do("turn", [chat_id], lambda: self.inner.turn(chat_id, turn))
 
     @override
     async def events(self, chat_id: ChatId, after: int, rows_max: int) -> tuple[Event, ...]:

@@ -70,6 +70,8 @@ class Group:
             return False
         for statement in ORDER:
             _execute(self._writer, statement, rows.by_statement[statement])
+        for statement, row in rows.in_sequence:
+            self._writer.execute(statement, row)
         return True
 
     def _key(self, chat_id: ChatId) -> int | None:

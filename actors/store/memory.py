@@ -28,7 +28,7 @@ from actors.core.events import (
 from actors.core.ids import ChatId
 from actors.core.lifecycle import PromptStatus
 from actors.core.state import SessionState, due_s_of, evolve
-from actors.core.transcript import Transcript
+from actors.core.transcript import Transcript, turn_place
 from actors.errors import StoreCorruptError, StoreFencedError, StoreInUseError, StoreUnavailableError
 from actors.ports import (
     Alias,
@@ -42,6 +42,7 @@ from actors.ports import (
     Opened,
     Outcome,
     Page,
+    Recorded,
     Rename,
 )
 
@@ -68,16 +69,44 @@ class _Chat:
 
     def add(self, event: Event) -> None:
         """Take one more event."""
+        self._note(event)
+        self.events.append(event)
+        self.state = evolve(self.state, event.body)
+
+    def cut(self, state: SessionState) -> None:
+        """Go back to a state this was in."""
+        del self.events[state.seq :]
+        self.state = state
+        self.keys.clear()
+        self.ended.clear()
+        for event in self.events:
+            self._note(event)
+
+    def transcript(self, *, showing_hidden: bool = False) -> Transcript:
+        """Fold all events into messages."""
+        transcript = Transcript(showing_hidden=showing_hidden)
+        for event in self.events:
+            transcript.add(event)
+        return transcript
+
+    def found(self, turn: int, seq: int) -> Found:
+        """Say how a turn stands."""
+        ended = self.ended.get(turn)
+        if ended is not None:
+            return Found(turn, seq, ended.status.value, ended.reason, ended.error)
+        running = self.state.running is not None and self.state.running.turn == turn
+        return Found(turn, seq, "running" if running else "queued", "", "")
+
+    def _note(self, event: Event) -> None:
+        """Keep what an event says of a key, or of the end of a turn."""
         body = event.body
         if isinstance(body, MessageAccepted):
-            if body.message_id in self.keys:
+            if body.message_id in self.keys and not body.moved_from:
                 message = "a key names two messages"
                 raise StoreCorruptError(message, chat_id=event.chat_id, hint="look the key up before accepting it")
             self.keys[body.message_id] = (body.turn, event.seq)
         elif isinstance(body, TurnEnded):
             self.ended[body.turn] = body
-        self.events.append(event)
-        self.state = evolve(self.state, body)
 
     def judge(self, expected_seq: int, events: tuple[Event, ...]) -> Outcome | None:
         """Say that events were written already, or do not follow; None if they follow."""
@@ -85,16 +114,6 @@ class _Chat:
             return None
         written = tuple(self.events[expected_seq : expected_seq + len(events)])
         return Committed() if written == events else Conflict(self.state.seq)
-
-    def cut(self, state: SessionState) -> None:
-        """Go back to a state this was in."""
-        for event in self.events[state.seq :]:
-            if isinstance(event.body, MessageAccepted):
-                del self.keys[event.body.message_id]
-            elif isinstance(event.body, TurnEnded):
-                del self.ended[event.body.turn]
-        del self.events[state.seq :]
-        self.state = state
 
 
 @attrs.define
@@ -229,12 +248,20 @@ class MemoryJournal(Journal):
         named = None if chat is None else chat.keys.get(message_id)
         if chat is None or named is None:
             return None
-        turn, seq = named
-        ended = chat.ended.get(turn)
-        if ended is not None:
-            return Found(turn, seq, ended.status.value, ended.reason, ended.error)
-        running = chat.state.running is not None and chat.state.running.turn == turn
-        return Found(turn, seq, "running" if running else "queued", "", "")
+        return chat.found(*named)
+
+    @override
+    async def turn(self, chat_id: ChatId, turn: int) -> Recorded | None:
+        await trio.lowlevel.checkpoint()
+        chat = self._opened().find(chat_id)
+        opened = () if chat is None else (event for event in chat.events if _opens(event, turn))
+        event = next(iter(opened), None)
+        if chat is None or event is None:
+            return None
+        end = chat.ended.get(turn)
+        messages = chat.transcript(showing_hidden=True).messages()
+        of_turn = tuple(message for message in messages if message.turn == turn)
+        return Recorded(chat.found(turn, event.seq), end is not None and end.hidden, of_turn)
 
     @override
     async def find_prompt(self, chat_id: ChatId, turn: int, prompt: int) -> PromptStatus | None:
@@ -261,22 +288,19 @@ class MemoryJournal(Journal):
         if chat is None:
             return Page((), None)
         before = (1 << 62) if before_turn is None else before_turn
-        transcript = Transcript()
-        for event in chat.events:
-            transcript.add(event)
-        ended = sorted(transcript.ended(), key=lambda message: message.turn)
-        sizes = Counter(message.turn for message in ended if 0 < message.turn < before)
-        turns = sorted(sizes, reverse=True)[:rows_max]
+        ended = chat.transcript().ended()
+        sizes = Counter(turn_place(message) for message in ended if 0 < turn_place(message) < before)
+        places = sorted(sizes, reverse=True)[:rows_max]
         taken: list[int] = []
         rows = 0
-        for turn in turns:
-            rows += sizes[turn]
+        for place in places:
+            rows += sizes[place]
             if taken and rows > rows_max:
                 break
-            taken.append(turn)
-        whole = len(taken) == len(turns) < rows_max
+            taken.append(place)
+        whole = len(taken) == len(places) < rows_max
         wanted = {*taken, 0} if whole and before > 0 else set(taken)
-        messages = tuple(message for message in ended if message.turn in wanted)
+        messages = tuple(message for message in ended if turn_place(message) in wanted)
         return Page(messages, None if whole else min(taken, default=0))
 
     @override
@@ -310,3 +334,8 @@ class MemoryJournal(Journal):
             message = "the store is closed"
             raise StoreUnavailableError(message, hint="open it first")
         return self.store
+
+
+def _opens(event: Event, turn: int) -> bool:
+    """Say whether an event accepts the message that opened a turn."""
+    return isinstance(event.body, MessageAccepted) and event.body.turn == turn and not event.body.joined

@@ -1,7 +1,8 @@
 """Events to rows: what each event writes beside itself, as plain tuples in the order of the columns.
 
 Pure. Rows of many entries are collected per statement, so that one statement writes many rows; what an entry both makes
-and changes is written once, as it ends up.
+and changes is written once, as it ends up. What is rare and builds on rows that are there is run in the order of the
+events, after everything else.
 """
 
 import attrs
@@ -14,11 +15,16 @@ from actors.core.events import (
     EventBody,
     MessageAccepted,
     MessageAdded,
+    MessageSteered,
     ParentEnded,
     PromptAnswered,
     PromptClosed,
     PromptExpired,
     PromptOpened,
+    QueuedEdited,
+    QueuePaused,
+    QueueReordered,
+    QueueResumed,
     ReminderDropped,
     ReminderFired,
     ReminderSet,
@@ -30,8 +36,10 @@ from actors.core.events import (
     ToolEnded,
     TurnEnded,
     TurnStarted,
+    TurnSuperseded,
 )
 from actors.core.lifecycle import PromptStatus, ToolStatus, TurnStatus
+from actors.core.state import ROLLED_BACK, SUPERSEDED
 from actors.core.transcript import made_message_id
 
 Value = int | float | str | None
@@ -46,10 +54,33 @@ UPDATE_KEPT = (  # what attempts said from this one on is kept, or (NULL) nothin
     "UPDATE turn SET first_attempt = CASE WHEN ?1 IS NULL THEN NULL ELSE coalesce(first_attempt, ?1) END"
     " WHERE chat=?2 AND turn=?3"
 )
+HIDE_TURN = "UPDATE turn SET hidden=1 WHERE chat=? AND turn=?"
+SUPERSEDE_TURN = "UPDATE turn SET ending=? WHERE chat=? AND turn=?"
+MOVE_TURN = "UPDATE turn SET place=? WHERE chat=? AND turn=?"
 INSERT_MESSAGE = "INSERT INTO message (chat, turn, attempt, position, seq, role, message_id) VALUES (?,?,?,?,?,?,?)"
+JOIN_MESSAGE = (  # behind the messages that are there
+    "INSERT INTO message (chat, turn, attempt, position, seq, role, message_id, taken)"
+    " SELECT ?1, ?2, 0, min(position)-1, ?3, 'user', ?4, ?5 FROM message WHERE chat=?1 AND turn=?2 AND attempt=0"
+)
+LEAVE_MESSAGE = "DELETE FROM message WHERE chat=? AND message_id=? AND position<0"
+STEER_MESSAGE = "UPDATE message SET taken=?, taken_attempt=? WHERE chat=? AND message_id=? AND position<0"
+TAKE_NO_MORE = "UPDATE message SET taken=NULL WHERE chat=? AND turn=? AND attempt=0 AND taken < 0"
+OPEN_WITH_MESSAGES = (
+    "UPDATE message SET taken=NULL, taken_attempt=NULL WHERE chat=? AND turn=? AND attempt=0 AND taken IS NOT NULL"
+)
 INSERT_PART = (
     "INSERT INTO part (status, characters, last_seq, kind, first_seq, chat, turn, attempt, position, part)"
     " VALUES (?,?,?,?,?,?,?,?,?,?)"
+)
+JOIN_PART = (
+    "INSERT INTO part (status, characters, last_seq, kind, first_seq, chat, turn, attempt, position, part)"
+    " SELECT 'complete', ?3, ?4, 'text', ?4, chat, turn, attempt, position, 0"
+    " FROM message WHERE chat=?1 AND message_id=?2 AND position<0"
+)
+EDIT_PART = (
+    "UPDATE part SET characters=?3, first_seq=?4, last_seq=?4 FROM message"
+    " WHERE message.chat=?1 AND message.message_id=?2 AND message.position<0 AND part.chat=message.chat"
+    " AND part.turn=message.turn AND part.attempt=message.attempt AND part.position=message.position"
 )
 UPDATE_PART = (
     "UPDATE part SET status=?, characters=characters+?, last_seq=?"
@@ -73,6 +104,8 @@ CLOSE_CHILD = "UPDATE session SET closed=1 WHERE chat=?"
 PUT_REMINDER = "INSERT OR REPLACE INTO reminder (set_seq, tick, due_s, chat, key) VALUES (?,?,?,?,?)"
 UPDATE_REMINDER = "UPDATE reminder SET tick=?, due_s=? WHERE chat=? AND key=?"
 DELETE_REMINDER = "DELETE FROM reminder WHERE chat=? AND key=?"
+SET_OVERLAP = "UPDATE session SET overlap=? WHERE chat=?"
+SET_PAUSED = "UPDATE session SET paused=? WHERE chat=?"
 UPDATE_SESSION = "UPDATE session SET seq=?, turns=max(turns,?), state=coalesce(?,state) WHERE chat=? AND seq=?"
 
 ORDER = (
@@ -102,6 +135,8 @@ class Rows:
 
     by_statement: dict[str, list[Row]] = attrs.Factory(lambda: {statement: [] for statement in ORDER})
     sessions: list[Row] = attrs.Factory(list)
+    in_sequence: list[tuple[str, Row]] = attrs.Factory(list)
+    """Statements that build on one another, to be run one by one after all others."""
     _part: list[Value] | None = None
     _part_key: tuple[int, ...] | None = None
     _reminders: dict[tuple[int, str], "_ReminderRow"] = attrs.Factory(dict)
@@ -119,20 +154,29 @@ class Rows:
                 case TextAppended():
                     self._text(chat, seq, body)
                 case MessageAccepted():
+                    if body.joined:
+                        self._join(chat, seq, body)
+                        continue
                     turn = turns_total = body.turn
                     turns[turn] = [TurnStatus.QUEUED, 0, None, "", "", seq]
-                    by_statement[INSERT_MESSAGE].append((chat, turn, 0, -1, seq, "user", body.message_id))
-                    by_statement[INSERT_PART].append(
-                        ("complete", len(body.text), seq, "text", seq, chat, turn, 0, -1, 0)
-                    )
+                    message = (chat, turn, 0, -1, seq, "user", body.message_id)
+                    part = ("complete", len(body.text), seq, "text", seq, chat, turn, 0, -1, 0)
+                    if body.moved_from:
+                        self._move(chat, body.message_id, message, part)
+                    else:
+                        by_statement[INSERT_MESSAGE].append(message)
+                        by_statement[INSERT_PART].append(part)
                 case TurnStarted():
                     turns.setdefault(body.turn, _unchanged())[:2] = [TurnStatus.RUNNING, body.attempt]
                 case AttemptInterrupted():
                     turns.setdefault(body.turn, _unchanged())[:2] = [TurnStatus.QUEUED, body.attempt]
                     by_statement[UPDATE_KEPT].append((body.attempt if body.keep else None, chat, body.turn))
+                    self.in_sequence.append((TAKE_NO_MORE if body.keep else OPEN_WITH_MESSAGES, (chat, body.turn)))
                 case TurnEnded():
                     ended: list[Value] = [body.status, body.attempt, seq, body.reason, body.error]
                     turns.setdefault(body.turn, _unchanged())[:5] = ended
+                    if body.hidden:
+                        self.in_sequence.append((HIDE_TURN, (chat, body.turn)))
                 case StateSaved():
                     state = body.state
                 case _:
@@ -172,6 +216,36 @@ class Rows:
         made = made_message_id(turn, attempt, position)
         self.by_statement[INSERT_MESSAGE].append((chat, turn, attempt, position, seq, role, made))
 
+    def _join(self, chat: int, seq: int, body: MessageAccepted) -> None:
+        """Add a message that came into a turn that was there."""
+        taken = -1 if body.joined == "steer" else None
+        self.in_sequence.append((JOIN_MESSAGE, (chat, body.turn, seq, body.message_id, taken)))
+        self.in_sequence.append((JOIN_PART, (chat, body.message_id, len(body.text), seq)))
+
+    def _move(self, chat: int, message_id: str, message: Row, part: Row) -> None:
+        """Add a message that was in another turn before; its key can name one row only."""
+        self.in_sequence.append((LEAVE_MESSAGE, (chat, message_id)))
+        self.in_sequence.append((INSERT_MESSAGE, message))
+        self.in_sequence.append((INSERT_PART, part))
+
+    def _queue(self, chat: int, seq: int, body: EventBody) -> None:
+        """Add what was done to the queue and to messages of the user."""
+        add = self.in_sequence.append
+        match body:
+            case QueuePaused() | QueueResumed():
+                add((SET_PAUSED, (type(body) is QueuePaused, chat)))
+            case QueuedEdited():
+                add((EDIT_PART, (chat, body.message_id, len(body.text), seq)))
+            case QueueReordered():
+                for turn, place in zip(body.turns, body.places, strict=True):
+                    add((MOVE_TURN, (place, chat, turn)))
+            case TurnSuperseded():
+                add((SUPERSEDE_TURN, (ROLLED_BACK if body.hidden else SUPERSEDED, chat, body.turn)))
+            case MessageSteered():
+                add((STEER_MESSAGE, (body.message, body.attempt, chat, body.message_id)))
+            case _:
+                pass
+
     def _rare(self, chat: int, seq: int, body: EventBody) -> None:
         """Add what tool calls, prompts and seeds write."""
         add = self.by_statement
@@ -191,6 +265,7 @@ class Rows:
                 add[UPDATE_CALL].append((body.status, seq, chat, body.turn, body.attempt, body.call))
             case AttemptSetAside():
                 add[UPDATE_KEPT].append((None, chat, body.turn))
+                self.in_sequence.append((OPEN_WITH_MESSAGES, (chat, body.turn)))
             case PromptOpened():
                 add[INSERT_PROMPT].append(
                     (chat, body.turn, body.attempt, body.prompt, PromptStatus.OPEN, seq, body.expires_at_s)
@@ -218,8 +293,11 @@ class Rows:
                     )
                     for number, part in enumerate(body.parts)
                 ]
-            case SessionCreated() if body.parent:
-                add[SET_PARENT].append((body.parent, chat))
+            case SessionCreated():
+                if body.parent:
+                    add[SET_PARENT].append((body.parent, chat))
+                if body.overlap:
+                    self.in_sequence.append((SET_OVERLAP, (body.overlap, chat)))
             case ParentEnded():
                 add[CLOSE_CHILD].append((chat,))
             case ReminderSet():
@@ -231,7 +309,7 @@ class Rows:
                 set_seq = None if set_before is None else set_before.set_seq
                 self._remind(chat, body.key, _ReminderRow(set_seq, body.tick + 1, body.next_s))
             case _:
-                pass
+                self._queue(chat, seq, body)
 
     def _remind(self, chat: int, key: str, row: "_ReminderRow") -> None:
         """Note how a reminder ends up, and write those of the whole group anew: each gets one statement at most."""

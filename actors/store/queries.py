@@ -19,6 +19,8 @@ from actors.core.events import (
     PromptAnswered,
     PromptExpired,
     PromptOpened,
+    QueuedEdited,
+    QueueReordered,
     ReminderSet,
     SessionCreated,
 )
@@ -34,12 +36,13 @@ from actors.core.state import (
     RunningTurn,
     SessionState,
     Standing,
+    UserMessage,
     opened_by,
     record,
 )
-from actors.core.transcript import Message, Transcript
+from actors.core.transcript import Message, Transcript, turn_place
 from actors.errors import StoreCorruptError
-from actors.ports import Alias, Appointment, Found, Opened, Page
+from actors.ports import Alias, Appointment, Found, Opened, Page, Recorded
 
 EVENTS_IN_PAGE: Final = 1000
 END: Final = 1 << 62
@@ -92,13 +95,13 @@ def children(db: apsw.Connection, chat_id: ChatId, rows_max: int) -> tuple[ChatI
 def load(db: apsw.Connection, chat_id: ChatId) -> SessionState | None:
     """Read what is open in a session."""
     row = db.execute(
-        "SELECT chat, chat_id, seq, turns, state, parent, closed FROM session"
+        "SELECT chat, chat_id, seq, turns, state, parent, closed, overlap, paused FROM session"
         " WHERE chat=(SELECT chat FROM address WHERE chat_id=?)",
         (chat_id,),
     ).fetchone()
     if row is None:
         return None
-    chat, chat_id, seq, turns, saved, parent, closed = row
+    chat, chat_id, seq, turns, saved, parent, closed, overlap, paused = row
     last = db.execute("SELECT max(seq) FROM event WHERE chat=?", (chat,)).get or 0
     if last != seq:
         _corrupt(chat_id, f"the session ends at {seq}, its journal at {last}")
@@ -106,32 +109,38 @@ def load(db: apsw.Connection, chat_id: ChatId) -> SessionState | None:
     queued: list[QueuedTurn] = []
     prompts = _open_prompts(db, chat, chat_id)
     unfinished = db.execute(
-        "SELECT turn, status, attempt, accepted_seq, first_attempt FROM turn"
-        " WHERE chat=? AND ended_seq IS NULL ORDER BY turn",
+        "SELECT turn, status, attempt, accepted_seq, first_attempt, coalesce(place, turn) AS place, ending"
+        " FROM turn WHERE chat=? AND ended_seq IS NULL ORDER BY place",
         (chat,),
     )
-    for turn, status, attempt, accepted_seq, first_attempt in unfinished:
-        body = _body_at(db, chat, accepted_seq, chat_id)
-        if not isinstance(body, MessageAccepted) or body.turn != turn:
-            _corrupt(chat_id, f"turn {turn} points to an event that does not accept it")
+    for turn, status, attempt, accepted_seq, first_attempt, place, ending in unfinished:
         waits = status == TurnStatus.QUEUED.value
         if not waits and running is not None:
             _corrupt(chat_id, f"turns {running.turn} and {turn} both run")
         begun_before = attempt if waits else attempt - 1
-        asked = 0 if not begun_before else db.execute(_ASKED_BEFORE, (chat, turn, begun_before)).get
-        item = QueuedTurn(
-            turn, body.message_id, body.text, body.sender, body.deadline_s, begun_before, accepted_seq, asked
-        )
-        if body.answers is not None:
+        said = _said(db, chat, turn, accepted_seq, chat_id)
+        item = _queued(db, chat, turn, begun_before, said, place)
+        body = _body_at(db, chat, accepted_seq, chat_id)
+        if isinstance(body, MessageAccepted) and body.answers is not None:
             item = attrs.evolve(item, background=Background(body.answers))
         if attempt:
             item = _with_answers(db, chat, _with_words(db, chat, item, first_attempt), chat_id)
+        steered = tuple(message for taken, message in said if taken is not None and taken >= 0)
         if waits:
+            if steered:
+                item = attrs.evolve(item, background=attrs.evolve(item.background, steered=steered))
             queued.append(item)
         else:
             own = tuple(prompt for prompt in prompts if prompt.turn == turn)
-            running = _running(db, chat, item, attempt, own)
+            running = attrs.evolve(
+                _running(db, chat, item, attempt, own),
+                steering=tuple(message for taken, message in said if taken is not None and taken < 0),
+                steered=steered,
+                ending=ending,
+            )
     standing = Standing(
+        overlap,
+        bool(paused),
         reminders=_reminders(db, chat, chat_id),
         parent=None if parent is None else _parent(db, chat, chat_id),
         closed=bool(closed),
@@ -140,15 +149,70 @@ def load(db: apsw.Connection, chat_id: ChatId) -> SessionState | None:
     return SessionState(chat_id, seq, turns, running, tuple(queued), saved, standing)
 
 
+def _queued(
+    db: apsw.Connection, chat: int, turn: int, attempts: int, said: list[tuple[int | None, UserMessage]], place: int
+) -> QueuedTurn:
+    """Make the value of a turn that has not ended, with the messages that opened it."""
+    first = said[0][1]
+    asked = 0 if not attempts else db.execute(_ASKED_BEFORE, (chat, turn, attempts)).get
+    more = tuple(message for taken, message in said[1:] if taken is None)
+    return QueuedTurn(
+        turn,
+        first.message_id,
+        first.text,
+        first.sender,
+        first.deadline_s,
+        attempts,
+        first.seq,
+        asked,
+        more=more,
+        place=place,
+    )
+
+
+def _said(
+    db: apsw.Connection, chat: int, turn: int, accepted_seq: int, chat_id: ChatId
+) -> list[tuple[int | None, UserMessage]]:
+    """Read what a user has said in a turn, the message that opened it first, each with where it was taken."""
+    first = _accepted(db, chat, turn, accepted_seq, chat_id)
+    said: list[tuple[int | None, UserMessage]] = [(None, first)]
+    for taken, seq, text_seq in db.execute(_SAID, (chat, turn)):
+        message = first if seq == accepted_seq else _accepted(db, chat, turn, seq, chat_id)
+        if text_seq != seq:
+            edited = _body_at(db, chat, text_seq, chat_id)
+            if not isinstance(edited, QueuedEdited) or edited.turn != turn:
+                _corrupt(chat_id, f"a message of turn {turn} points to an event that does not edit it")
+            message = attrs.evolve(message, text=edited.text)
+        if seq == accepted_seq:
+            said[0] = (None, message)
+        else:
+            said.append((taken, message))
+    return said
+
+
+_SAID = """
+    SELECT taken, message.seq, first_seq FROM message JOIN part USING (chat, turn, attempt, position)
+    WHERE message.chat=? AND message.turn=? AND message.attempt=0 AND position<0 ORDER BY position DESC
+"""
+
+
+def _accepted(db: apsw.Connection, chat: int, turn: int, seq: int, chat_id: ChatId) -> UserMessage:
+    """Read a message from the event that accepted it."""
+    body = _body_at(db, chat, seq, chat_id)
+    if not isinstance(body, MessageAccepted) or body.turn != turn:
+        _corrupt(chat_id, f"turn {turn} points to an event that does not accept it")
+    return UserMessage(body.message_id, body.text, body.sender, body.deadline_s, seq)
+
+
 _ASKED_BEFORE = "SELECT count(*) FROM prompt WHERE chat=? AND turn=? AND attempt<=?"
 
 
 def find(db: apsw.Connection, chat_id: ChatId, message_id: str) -> Found | None:
     """Read what became of the message with a key."""
     row = db.execute(
-        "SELECT turn.turn, turn.accepted_seq, turn.status, turn.reason, turn.error"
+        "SELECT turn.turn, message.seq, turn.status, turn.reason, turn.error"
         " FROM message JOIN turn USING (chat, turn)"
-        " WHERE chat=(SELECT chat FROM address WHERE chat_id=?) AND message_id=? AND position=-1",
+        " WHERE chat=(SELECT chat FROM address WHERE chat_id=?) AND message_id=? AND position<0",
         (chat_id, message_id),
     ).fetchone()
     return None if row is None else Found(*row)
@@ -176,26 +240,58 @@ def messages(db: apsw.Connection, chat_id: ChatId, before_turn: int | None, rows
         return Page((), None)
     chat, chat_id = found
     before = END if before_turn is None else min(before_turn, END)
-    turns = db.execute(
-        "SELECT turn, accepted_seq, ended_seq, (SELECT count(*) FROM message"
-        " WHERE message.chat=turn.chat AND message.turn=turn.turn AND (message.attempt=0"
-        " OR message.attempt BETWEEN coalesce(turn.first_attempt, turn.attempt) AND turn.attempt)"
-        ") FROM turn WHERE chat=? AND turn<? AND ended_seq IS NOT NULL ORDER BY turn DESC LIMIT ?",
-        (chat, before, rows_max),
-    )
+    turns = db.execute(_ENDED, (chat, before, rows_max))
     taken: dict[int, tuple[int, int]] = {}
+    places: list[int] = []
     rows = 0
     whole = True
-    for turn, accepted_seq, ended_seq, made in turns:
+    for place, turn, accepted_seq, ended_seq, made in turns:
         rows += made
         if taken and rows > rows_max:
             whole = False
             break
         taken[turn] = (accepted_seq, ended_seq)
+        places.append(place)
     whole = whole and len(taken) < rows_max
     seeds = _seeds(db, chat, chat_id) if whole and before > 0 else ()
     later = _messages(db, chat, taken, chat_id) if taken else ()
-    return Page((*seeds, *later), None if whole else min(taken, default=0))
+    return Page((*seeds, *later), None if whole else min(places, default=0))
+
+
+_COLUMNS = """
+    turn, accepted_seq, ended_seq, (SELECT count(*) FROM message
+        WHERE message.chat=turn.chat AND message.turn=turn.turn AND (message.attempt=0
+            OR message.attempt BETWEEN coalesce(turn.first_attempt, turn.attempt) AND turn.attempt))
+    FROM turn WHERE chat=?1 AND ended_seq IS NOT NULL AND hidden=0
+"""
+_ENDED = f"""
+    SELECT turn AS stands, {_COLUMNS} AND place IS NULL AND turn<?2
+    UNION ALL SELECT place, {_COLUMNS} AND place IS NOT NULL AND place<?2
+    ORDER BY stands DESC LIMIT ?3
+"""
+"""The turns that have ended before a place, the last first: the moved ones by their index, the others by number."""
+
+
+def turn(db: apsw.Connection, chat_id: ChatId, number: int) -> Recorded | None:
+    """Read one turn, whether it has ended or not."""
+    known = _chat(db, chat_id)
+    row = None if known is None else db.execute(_ONE_TURN, (known[0], number)).fetchone()
+    if known is None or row is None:
+        return None
+    chat, chat_id = known
+    accepted_seq, ended_seq, status, reason, error, hidden = row
+    found = Found(number, accepted_seq, status, reason, error)
+    last = ended_seq or db.execute("SELECT max(seq) FROM event WHERE chat=?", (chat,)).get or 0
+    transcript = Transcript(showing_hidden=True)
+    for event in _between(db, chat, accepted_seq - 1, last, chat_id):
+        if getattr(event.body, "turn", None) == number or type(event.body) is QueueReordered:
+            transcript.add(event)
+    return Recorded(found, bool(hidden), transcript.messages())
+
+
+_ONE_TURN = """
+    SELECT accepted_seq, ended_seq, status, reason, error, hidden FROM turn WHERE chat=? AND turn=?
+"""
 
 
 def stored(db: apsw.Connection, chat: int, after: int, rows_max: int, chat_id: ChatId) -> tuple[Event, ...]:
@@ -250,7 +346,9 @@ def _running(
         key,
     ).fetchone()
     messages_total = db.execute(
-        "SELECT coalesce(max(position), -1) + 1 FROM message WHERE chat=? AND turn=? AND attempt=?", key
+        "SELECT 1 + max(coalesce(max(position), -1), (SELECT coalesce(max(taken), -1) FROM message"
+        " WHERE chat=?1 AND turn=?2 AND attempt=0)) FROM message WHERE chat=?1 AND turn=?2 AND attempt=?3",
+        key,
     ).get
     calls = "SELECT call, call_id, name, status FROM tool_call WHERE chat=? AND turn=? AND attempt=? ORDER BY call"
     called = list(db.execute(calls, key))
@@ -306,8 +404,9 @@ def _with_words(db: apsw.Connection, chat: int, item: QueuedTurn, first_attempt:
         return item
     kept = (chat, item.turn, first_attempt, item.attempts)
     messages_total, calls_total = db.execute(
-        "SELECT (SELECT coalesce(max(position), -1) + 1 FROM message"
-        " WHERE chat=?1 AND turn=?2 AND attempt BETWEEN ?3 AND ?4),"
+        "SELECT max((SELECT coalesce(max(position), -1) + 1 FROM message"
+        " WHERE chat=?1 AND turn=?2 AND attempt BETWEEN ?3 AND ?4), (SELECT coalesce(max(taken), -1) + 1 FROM message"
+        " WHERE chat=?1 AND turn=?2 AND attempt=0 AND taken_attempt BETWEEN ?3 AND ?4)),"
         " (SELECT count(*) FROM tool_call WHERE chat=?1 AND turn=?2 AND attempt BETWEEN ?3 AND ?4)",
         kept,
     ).get
@@ -357,7 +456,7 @@ def _messages(
     first = min(accepted_seq for accepted_seq, _ in turns.values())
     last = max(ended_seq for _, ended_seq in turns.values())
     for event in _between(db, chat, first - 1, last, chat_id):
-        if getattr(event.body, "turn", None) in turns:
+        if getattr(event.body, "turn", None) in turns or type(event.body) is QueueReordered:
             transcript.add(event)
     try:
         ended = transcript.ended()
@@ -365,7 +464,7 @@ def _messages(
         _corrupt(chat_id, f"the events of turns {min(turns)} to {max(turns)} do not follow each other")
     if {message.turn for message in ended} != set(turns):
         _corrupt(chat_id, f"a turn of {min(turns)} to {max(turns)} has no end among its events")
-    return tuple(sorted(ended, key=lambda message: message.turn))
+    return tuple(sorted(ended, key=turn_place))
 
 
 def _between(db: apsw.Connection, chat: int, after: int, last: int, chat_id: ChatId) -> Iterator[Event]:

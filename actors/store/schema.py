@@ -3,7 +3,10 @@
 ``event`` is the truth. Every other table is a projection written in the same transaction: ``message`` and ``part`` say
 where a text stands in the journal rather than repeat it, so each row of a conversation is written once. The queue is
 the turns that are queued, and the idempotency keys are a unique index over the messages that were sent (they stand at
-position -1 of their turn; what a turn makes counts from 0, and seeds bring ids of their own), so neither can disagree.
+positions -1, -2, … of their turn; what a turn makes counts from 0, and seeds bring ids of their own), so neither can
+disagree. A turn stands at the place of its number unless ``place`` says another; ``ending`` is how it will end if
+that is decided while it runs. ``taken`` is of a message that was handed to a running turn: the ordinal at which
+``taken_attempt`` has taken it, or -1 while it waits for that.
 
 Tables have rowids and their keys are indexes beside them: the rows of all sessions are appended at one place, where
 clustered tables would change a page of its own for each session (a fifth more work for the writer, for 7 % less disk).
@@ -145,6 +148,14 @@ MIGRATIONS: Final[tuple[str, ...]] = (
 
     ALTER TABLE prompt ADD COLUMN expires_at_s REAL;
     CREATE INDEX prompt_open ON prompt (chat, turn, prompt) WHERE status = 'open';
+    ALTER TABLE turn ADD COLUMN place INTEGER;
+    ALTER TABLE turn ADD COLUMN hidden INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE turn ADD COLUMN ending TEXT NOT NULL DEFAULT '';
+    CREATE INDEX turn_moved ON turn (chat, place) WHERE place IS NOT NULL;
+    ALTER TABLE message ADD COLUMN taken INTEGER;
+    ALTER TABLE message ADD COLUMN taken_attempt INTEGER;
+    DROP INDEX message_by_key;
+    CREATE UNIQUE INDEX message_by_key ON message (chat, message_id) WHERE position < 0;
     """,
 )
 

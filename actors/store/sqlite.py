@@ -28,6 +28,7 @@ from actors.ports import (
     Opened,
     Outcome,
     Page,
+    Recorded,
 )
 from actors.store import queries
 from actors.store.group import Group
@@ -111,6 +112,10 @@ class SQLiteJournal(Journal):
     @override
     async def find_prompt(self, chat_id: ChatId, turn: int, prompt: int) -> PromptStatus | None:
         return await self._read(lambda db: queries.find_prompt(db, chat_id, turn, prompt))
+
+    @override
+    async def turn(self, chat_id: ChatId, turn: int) -> Recorded | None:
+        return await self._read(lambda db: queries.turn(db, chat_id, turn))
 
     @override
     async def events(self, chat_id: ChatId, after: int, rows_max: int) -> tuple[Event, ...]:

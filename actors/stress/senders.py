@@ -15,7 +15,8 @@ from actors.core.events import Event
 from actors.core.ids import ChatId
 from actors.core.stream import Gap, SessionReady
 from actors.errors import ActorsError, LaggedError, RefusedError, SubscriptionError
-from actors.runtime.facade import Receipt, Runtime
+from actors.runtime.facade import Runtime
+from actors.runtime.receipt import Receipt
 from actors.stress.measures import Latencies
 from actors.stress.plan import (
     Load,

@@ -36,6 +36,7 @@ from actors.testing.steps import (
     ScriptKey,
     Shield,
     Step,
+    TakeSteering,
     Think,
     Wait,
 )
@@ -49,6 +50,7 @@ __all__ = [
     "Alters", "Answers", "Ask", "Call", "Cancels", "Crashes", "Delays", "Do", "Fails", "Fault", "FaultyJournal",
     "Flood", "Got", "Hang", "Hangs", "IgnoreCancel", "Kills", "LateWrite", "LosesAnswer", "Meets", "Probe", "Raise",
     "RaiseStray", "Return", "SaveState", "Say", "Scenario", "Script", "ScriptKey", "ScriptedAgent", "Shield", "Step",
-    "Think", "VirtualClock", "Wait", "canonical", "census", "check_history", "checked_runtime", "crash_now",
-    "each_schedule", "fence_now", "histories", "records_of", "seeded_schedule", "settle", "sweep", "unsettled",
+    "TakeSteering", "Think", "VirtualClock", "Wait", "canonical", "census", "check_history", "checked_runtime",
+    "crash_now", "each_schedule", "fence_now", "histories", "records_of", "seeded_schedule", "settle", "sweep",
+    "unsettled",
 ]  # fmt: skip

@@ -25,6 +25,7 @@ from actors.testing.steps import (
     ScriptKey,
     Shield,
     Step,
+    TakeSteering,
     Think,
     Wait,
 )
@@ -47,6 +48,8 @@ class ScriptedAgent:
         self.runs: list[tuple[str, int, int]] = []
         """Chat, turn and attempt of every run, in the order in which they began."""
         self.answers: list[str] = []
+        self.steering: list[str] = []
+        """What ``TakeSteering`` has taken, in its order."""
         self.errors: list[BaseException] = []
         """What the steps were told that they swallowed."""
         self.kept: list[tuple[Turn, str]] = []
@@ -101,6 +104,8 @@ class ScriptedAgent:
                     default=step.default,
                 )
                 self.answers.append(answer)
+            case TakeSteering():
+                self.steering += [message.text for message in await turn.steering()]
             case Wait():
                 if isinstance(step.until, trio.Event):
                     await step.until.wait()

@@ -49,6 +49,11 @@ class Ask:
 
 
 @attrs.frozen
+class TakeSteering:
+    """Take the messages that were handed to the turn; their texts are kept in ``ScriptedAgent.steering``."""
+
+
+@attrs.frozen
 class Wait:
     """Wait so many seconds, or for an event that the test sets."""
 
@@ -131,7 +136,7 @@ class Return:
 
 Step = (
     Say | Think | Call | Ask | Wait | Raise | RaiseStray | Hang | Shield | IgnoreCancel | Flood | SaveState | LateWrite
-    | Do | Return
+    | TakeSteering | Do | Return
 )  # fmt: skip
 """Something an agent does in a turn."""
 

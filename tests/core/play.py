@@ -5,7 +5,7 @@ a question) is played all the same, as far as there is something to ask of the c
 """
 
 from collections.abc import Iterable
-from typing import Literal, assert_never, get_args
+from typing import assert_never, get_args
 
 import attrs
 from hypothesis import strategies as st
@@ -17,172 +17,109 @@ from actors.core.commands import (
     Ask,
     Begin,
     Cancel,
+    Clear,
     Command,
     Create,
     DropReminder,
+    EditQueued,
     Emit,
     Expire,
     Finish,
     OnInterrupted,
+    Pause,
     Recover,
     Remind,
+    Reorder,
+    Resume,
+    Retry,
     SetReminder,
+    Skip,
 )
 from actors.core.decision import Decision, Policy
 from actors.core.draft import Draft, TextKey
 from actors.core.effects import Refusal, StartTurn
-from actors.core.events import Event, EventBody, MessageAccepted, Missed
-from actors.core.ids import ChatId
+from actors.core.events import Event, EventBody, MessageAccepted, TurnEnded
+from actors.core.ids import ChatId, retry_key
 from actors.core.lifecycle import PartStatus, ToolStatus, TurnStatus
 from actors.core.limits import Limits
+from actors.core.overlap import to_be_taken
 from actors.core.reminding import due_message_ids
 from actors.core.session import decide
 from actors.core.state import SessionState, evolve
 from actors.core.transcript import Transcript
+from tests.core.steps import (
+    Again,
+    Call,
+    Checkpoint,
+    Control,
+    Die,
+    Edit,
+    End,
+    FinishStatus,
+    Kind,
+    Lapse,
+    Late,
+    Note,
+    Pass,
+    Question,
+    Reply,
+    Return,
+    Say,
+    Send,
+    Shuffle,
+    Start,
+    Step,
+    TakeSteering,
+    Tick,
+    Withdraw,
+)
+
+__all__ = [
+    "CALL_IDS",
+    "CHAT",
+    "FINISHES",
+    "OVERLAPS",
+    "QUEUE_TURNS_MAX",
+    "SPEECHES",
+    "START_S",
+    "TEXTS",
+    "TICKS_MAX",
+    "Again",
+    "Call",
+    "Checkpoint",
+    "Control",
+    "Die",
+    "Edit",
+    "End",
+    "FinishStatus",
+    "Kind",
+    "Lapse",
+    "Late",
+    "Note",
+    "Pass",
+    "Play",
+    "Question",
+    "Reply",
+    "Return",
+    "Say",
+    "Send",
+    "Shown",
+    "Shuffle",
+    "Start",
+    "Step",
+    "TakeSteering",
+    "Taken",
+    "Tick",
+    "Withdraw",
+    "plays",
+    "speeches",
+    "under",
+]  # fmt: skip
 
 CHAT: ChatId = ChatId("live:42")
 START_S = 1000.0
 QUEUE_TURNS_MAX = 3
 TICKS_MAX = 2
-
-Kind = Literal["text", "thinking"]
-FinishStatus = Literal[TurnStatus.COMPLETED, TurnStatus.FAILED, TurnStatus.CANCELLED, TurnStatus.INTERRUPTED]
-
-
-@attrs.frozen
-class Send:
-    """A person sends a message, which expires ``patience_s`` from now if it has not begun."""
-
-    patience_s: float | None = None
-
-
-@attrs.frozen
-class Withdraw:
-    """A person cancels a turn, counted back from the newest."""
-
-    back: int
-
-
-@attrs.frozen
-class Say:
-    """The agent says something; nothing is handed to the journal yet."""
-
-    kind: Kind
-    text: str
-
-
-@attrs.frozen
-class Checkpoint:
-    """What was said goes to the journal."""
-
-
-@attrs.frozen
-class Call:
-    """The agent calls tools, several at once; their ids may repeat."""
-
-    call_ids: tuple[str, ...]
-
-
-@attrs.frozen
-class Return:
-    """One of the open calls gets its outcome."""
-
-    pick: int
-    ok: bool
-
-
-@attrs.frozen
-class Question:
-    """The agent asks a person, who has ``patience_s`` to answer before it expires."""
-
-    choices: tuple[str, ...] = ()
-    patience_s: float | None = None
-    default: str | None = None
-
-
-@attrs.frozen
-class Reply:
-    """A person answers one of the open prompts, or one that is not open if there is none."""
-
-    pick: int
-    answer: str
-
-
-@attrs.frozen
-class Lapse:
-    """The time to answer one of the open prompts is said to be over."""
-
-    pick: int
-
-
-@attrs.frozen
-class End:
-    """The agent's task ends."""
-
-    status: FinishStatus
-    state: str | None = None
-    begin_next: bool = True
-    again: bool = False
-
-
-@attrs.frozen
-class Die:
-    """The process ends and comes again: what was not handed to the journal is lost."""
-
-    policy: OnInterrupted
-    attempts_max: int = 2
-
-
-@attrs.frozen
-class Start:
-    """The next turn is begun, if there is one."""
-
-
-@attrs.frozen
-class Pass:
-    """Time passes."""
-
-    seconds: float
-
-
-@attrs.frozen
-class Late:
-    """An attempt that is over still wants something written."""
-
-
-@attrs.frozen
-class Note:
-    """A person sets a reminder, or calls it off if ``in_s`` is None."""
-
-    key: str
-    in_s: float | None
-    every_s: float | None = None
-    missed: Missed = "one"
-
-
-@attrs.frozen
-class Tick:
-    """The due ticks are fired, but for those whose messages are in the journal already."""
-
-
-Step = (
-    Send
-    | Withdraw
-    | Say
-    | Checkpoint
-    | Call
-    | Return
-    | Question
-    | Reply
-    | Lapse
-    | End
-    | Die
-    | Start
-    | Pass
-    | Late
-    | Note
-    | Tick
-)
 
 
 @attrs.frozen
@@ -220,16 +157,17 @@ class Play:
     draft: Draft | None = None
     pending: list[EventBody] = attrs.Factory(list)
     steps: list[Step] = attrs.Factory(list)
+    overlap: str = ""
 
     def __attrs_post_init__(self) -> None:
         """Create the session."""
         if not self.state.seq:
-            self.ask_core(Create())
+            self.ask_core(Create(overlap=self.overlap))
 
     @override
     def __repr__(self) -> str:
         """Show the steps, from which the play can be played again."""
-        return f"Play().play({self.steps})"
+        return f"Play(overlap={self.overlap!r}).play({self.steps})"
 
     @property
     def bodies(self) -> list[EventBody]:
@@ -299,7 +237,9 @@ class Play:
                 self.draft = None
                 self.pending.clear()
                 self.ask_core(Recover(step.policy, step.attempts_max))
-            case Say() | Checkpoint() | Call() | Return() | Question() | End():
+            case Control() | Edit() | Shuffle() | Again():
+                self._queue(step)
+            case Say() | Checkpoint() | Call() | Return() | Question() | TakeSteering() | End():
                 if self.draft is not None:
                     self._agent(self.draft, step)
             case _:
@@ -313,7 +253,41 @@ class Play:
         prompt = prompts[pick % len(prompts)]
         return prompt.turn, prompt.prompt
 
-    def _agent(self, draft: Draft, step: Say | Checkpoint | Call | Return | Question | End) -> None:
+    def _queue(self, step: Control | Edit | Shuffle | Again) -> None:
+        """Play a step of a person who controls the queue."""
+        match step:
+            case Control():
+                self.ask_core(step.command)
+                self.ask_core(Begin())
+            case Edit():
+                waiting = [item for item in self.state.open_turns for _ in item.messages][::-1]
+                if waiting:
+                    item = waiting[step.back % len(waiting)]
+                    message = item.messages[step.back % len(item.messages)]
+                    self.ask_core(EditQueued(item.turn, f"edited {len(self.taken)}", message.message_id))
+            case Shuffle():
+                turns = [item.turn for item in self.state.queue if not item.begun]
+                turns = turns[step.by % len(turns) :] + turns[: step.by % len(turns)] if turns else [self.state.turns]
+                self.ask_core(Reorder(tuple(turns)))
+            case Again():
+                self._again(self.state.turns - step.back)
+
+    def _again(self, turn: int) -> None:
+        """Retry a turn as the shell does: once, with the messages that belonged to it."""
+        ended = any(
+            isinstance(body, TurnEnded) and body.turn == turn and body.status != "completed" for body in self.bodies
+        )
+        accepted = [body for body in self.bodies if isinstance(body, MessageAccepted)]
+        belongs = {body.message_id: body.turn for body in accepted}
+        messages = [body for body in accepted if body.turn == turn and belongs[body.message_id] == turn]
+        if not ended or retry_key(turn) in belongs:
+            return
+        keys = [retry_key(turn, number) for number in range(len(messages))]
+        again = (Accept(key, body.text, body.sender) for key, body in zip(keys, messages, strict=True))
+        self.ask_core(Retry(turn, tuple(again)))
+        self.ask_core(Begin())
+
+    def _agent(self, draft: Draft, step: Say | Checkpoint | Call | Return | Question | TakeSteering | End) -> None:
         """Play a step of the agent that runs."""
         running = self.state.running
         assert running is not None, "there is a draft for as long as a turn runs"
@@ -341,6 +315,10 @@ class Play:
                 self.ask_core(
                     Ask(turn, attempt, kind, "Which?", step.choices, self._take(), expires_at_s, step.default)
                 )
+            case TakeSteering():
+                for message in to_be_taken(running, self.now_s):
+                    draft.steer(message.message_id, pending)
+                self.ask_core(Emit(turn, attempt, self._take()))
             case End():
                 completed = step.status is TurnStatus.COMPLETED
                 draft.close(PartStatus.COMPLETE if completed else PartStatus.CUT, pending)
@@ -387,6 +365,7 @@ _AGENT_STEPS: st.SearchStrategy[Step] = st.one_of(
     st.builds(
         Question, st.sampled_from([(), ("yes", "no")]), st.sampled_from([None, 5.0]), st.sampled_from([None, "yes"])
     ),
+    st.builds(TakeSteering),
 )
 _ANSWERS = ["yes", "yes", "perhaps", "retry", "continue", "drop"]
 _REPLIES = st.builds(Reply, st.integers(0, 2), st.sampled_from(_ANSWERS))
@@ -407,8 +386,15 @@ _NOTES = st.builds(
     st.sampled_from(["skip", "one", "all"]),
 )
 _TICKS = st.builds(Tick)
+_CONTROLS: st.SearchStrategy[Step] = st.one_of(
+    st.builds(Control, st.sampled_from([Pause(), Resume(), Resume(), Clear(), Skip()])),
+    st.builds(Edit, st.integers(0, 3)),
+    st.builds(Shuffle, st.integers(0, 2)),
+    st.builds(Again, st.integers(0, 3)),
+)
 _STEPS: st.SearchStrategy[Step] = st.one_of(
     _AGENT_STEPS,
+    _CONTROLS,
     _SENDS,
     _ENDS,
     _DEATHS,
@@ -431,16 +417,27 @@ _SCENES: st.SearchStrategy[list[Step]] = st.one_of(
     st.lists(_SENDS, min_size=2, max_size=5),
     st.just([Send(5.0), Send(), Pass(10.0), Start()]),
     st.builds(lambda note, tick: [note, Pass(10.0), tick], _NOTES, _TICKS),
+    st.tuples(_SENDS, _CONTROLS, _SENDS, _CONTROLS).map(list),
     st.builds(lambda speech, reply, end: [*speech, reply, end], SPEECHES, _REPLIES, _ENDS),
     _ENDS.map(lambda step: [step]),
     _DEATHS.map(lambda step: [step, Start()]),
 )
 
 
-def plays() -> st.SearchStrategy[Play]:
-    """Draw plays of anything that can come to a session, several turns long."""
+OVERLAPS = ("queue", "reject", "interrupt", "rollback", "latest", "merge", "steer")
+"""Every policy for a message that finds a turn running."""
+
+
+def under(overlap: str) -> Play:
+    """Begin a play of a session with a policy of its own."""
+    return Play(overlap=overlap)
+
+
+def plays(*overlaps: str) -> st.SearchStrategy[Play]:
+    """Draw plays of anything that can come to a session, several turns long, under any policy or one of some."""
     scenes = st.lists(_SCENES, min_size=6, max_size=16)
-    return scenes.map(lambda drawn: Play().play([Send(), *(step for scene in drawn for step in scene)]))
+    drawn = st.tuples(st.sampled_from(overlaps or ("", *OVERLAPS)), scenes)
+    return drawn.map(lambda pair: under(pair[0]).play([Send(), *(step for scene in pair[1] for step in scene)]))
 
 
 def speeches() -> st.SearchStrategy[Play]:

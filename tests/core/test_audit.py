@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 import pytest
+from hypothesis import given
 
 from actors.core.audit import check_history
 from actors.core.events import (
@@ -11,15 +12,20 @@ from actors.core.events import (
     Event,
     EventBody,
     MessageAccepted,
+    MessageSteered,
+    QueuedEdited,
+    QueueReordered,
     SessionCreated,
     TextAppended,
     ToolCalled,
     ToolEnded,
     TurnEnded,
     TurnStarted,
+    TurnSuperseded,
 )
 from actors.core.ids import ChatId
 from actors.core.lifecycle import PartStatus, ToolStatus, TurnStatus
+from tests.core.play import Play, plays
 
 CHAT = ChatId("live:a")
 OTHER = ChatId("live:b")
@@ -141,3 +147,45 @@ def test_no_single_change_of_a_history_goes_unnoticed(mutation: str) -> None:
     good = history(*BODIES)
     for at in range(1, len(good) - 1):
         assert check_history(MUTATIONS[mutation](good, at)), f"{mutation} at {at}"
+
+
+@given(plays())
+def test_whatever_can_be_played_has_nothing_wrong(play: Play) -> None:
+    """Under every policy and whatever is done to the queue; the checker knows nothing of how events are made."""
+    assert check_history(play.events) == []
+
+
+STEERED: tuple[EventBody, ...] = (
+    SessionCreated(),
+    MessageAccepted("m1", 1, "hello"),
+    TurnStarted(1, 1),
+    MessageAccepted("m2", 1, "rather", joined="steer"),
+    MessageAccepted("m3", 1, "or", joined="steer"),
+    MessageSteered(1, 1, 0, "m2"),
+    TurnEnded(1, 1, TurnStatus.COMPLETED),
+    MessageAccepted("m3", 2, "or", moved_from=1),
+    MessageAccepted("m4", 3, "and"),
+    QueueReordered((3, 2), (2, 3)),
+)
+
+
+@pytest.mark.parametrize(
+    ("number", "body", "objection"),
+    [
+        (4, MessageAccepted("m2", 2, "rather", joined="merge"), "joins turn 2, which is not open"),
+        (6, MessageSteered(1, 1, 0, "m9"), "takes the message 'm9', which turn 1 was not handed"),
+        (8, MessageAccepted("m2", 2, "rather", moved_from=1), "moves the message 'm2' away from turn 1, which has it"),
+        (8, MessageAccepted("m3", 2, "or"), "accepts the message 'm3' a second time"),
+        (7, MessageAccepted("m3", 2, "or", moved_from=1), "moves the message 'm3' away from turn 1, which has it"),
+        (10, QueuedEdited(1, "m1", "late"), "touches turn 1, which does not wait"),
+        (10, QueueReordered((2, 9), (9, 2)), "touches turn 9, which does not wait"),
+        (10, TurnSuperseded(1, 1), "belongs to turn 1, which does not run"),
+    ],
+)
+def test_what_cannot_happen_to_a_queue_or_to_a_message_that_is_handed_over_is_objected_to(
+    number: int, body: EventBody, objection: str
+) -> None:
+    """A message is in one turn at a time, and only what waits is touched."""
+    assert check_history(history(*STEERED)) == []
+    wrong = check_history(history(*STEERED[: number - 1], body, *STEERED[number:]))
+    assert any(objection in sentence for sentence in wrong), wrong

@@ -111,7 +111,9 @@ def test_every_kind_has_a_tag_of_its_own() -> None:
         "session.migrated",
         "message.added",
         "message.accepted",
+        "message.steered",
         "turn.started",
+        "turn.superseded",
         "attempt.interrupted",
         "attempt.set_aside",
         "text.appended",
@@ -128,6 +130,10 @@ def test_every_kind_has_a_tag_of_its_own() -> None:
         "reminder.skipped",
         "parent.ended",
         "turn.ended",
+        "queue.paused",
+        "queue.resumed",
+        "queued.edited",
+        "queue.reordered",
     ]
 
 

@@ -11,19 +11,10 @@ from actors.core.lifecycle import ToolStatus, TurnStatus
 
 KINDS: tuple[type[Command], ...] = get_args(Command)
 FROM_OUTSIDE = {
-    "Create",
-    "Migrate",
-    "Accept",
-    "Begin",
-    "Answer",
-    "Expire",
-    "Cancel",
-    "Recover",
-    "SetReminder",
-    "DropReminder",
-    "Remind",
-    "CloseChild",
-}
+    "Create", "Accept", "Begin", "Answer", "Expire", "Cancel", "Recover",
+    "Pause", "Resume", "EditQueued", "Reorder", "Clear", "Skip", "Retry",
+    "SetReminder", "DropReminder", "Remind", "CloseChild", "Migrate",
+}  # fmt: skip
 """What others ask, so it speaks for no attempt."""
 
 

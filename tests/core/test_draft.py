@@ -8,7 +8,7 @@ from hypothesis import given
 from actors.core.commands import Finish
 from actors.core.decision import Decision
 from actors.core.draft import Draft, TextKey
-from actors.core.events import EventBody, TextAppended, ToolCalled, ToolEnded
+from actors.core.events import EventBody, MessageSteered, TextAppended, ToolCalled, ToolEnded
 from actors.core.lifecycle import PartStatus, ToolStatus, TurnStatus
 from actors.core.transcript import Message, Part, made_message_id
 from tests.core.play import Call, Checkpoint, End, Play, Return, Say, Send, plays, speeches
@@ -73,12 +73,16 @@ def test_a_message_holds_at_each_place_what_was_said_there(play: Play) -> None:
 
 @given(plays())
 def test_the_messages_of_an_attempt_are_numbered_without_a_hole(play: Play) -> None:
-    """Positions are 0, 1, 2 after the user's message, and every message holds at least one part."""
+    """Positions are 0, 1, 2 after those that opened the turn, with those that were taken, and none is empty."""
     for turn, group in itertools.groupby(play.transcript.messages(), lambda found: found.turn):
         found = list(group)
         assert all(one.parts for one in found)
-        made = {one.message_id for one in found[1:]}
-        assert made == {made_message_id(turn, one.attempt, n) for n, one in enumerate(found[1:])}
+        steered = [body for body in play.bodies if isinstance(body, MessageSteered) and body.turn == turn]
+        made = {one.message_id for one in found if one.role != "user"}
+        positions = {int(message_id.rpartition("/")[2]) for message_id in made}
+        last = max((one.attempt for one in found), default=0)
+        positions |= {body.message for body in steered if body.attempt == last}
+        assert positions == set(range(len(positions)))
 
 
 @given(speeches())

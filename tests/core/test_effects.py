@@ -5,15 +5,20 @@ from typing import get_args
 import attrs
 import pytest
 
-from actors.core.effects import Effect, Refusal, StartTurn, WakePrompt
+from actors.core.effects import Effect, Refusal, StartTurn, StopTurn, WakePrompt
 from actors.core.ids import DropReason
 
-VALUES = [StartTurn(1, 2), WakePrompt(1, 0, "yes"), Refusal(DropReason.BUSY, "a turn is running")]
+VALUES = [
+    StartTurn(1, 2),
+    WakePrompt(1, 0, "yes"),
+    StopTurn(1, "superseded"),
+    Refusal(DropReason.BUSY, "a turn is running"),
+]
 
 
 def test_the_union_of_effects_is_closed() -> None:
     """An effect that is added must be given its place in the shell."""
-    assert set(get_args(Effect)) == {StartTurn, WakePrompt}
+    assert set(get_args(Effect)) == {StartTurn, WakePrompt, StopTurn}
 
 
 @pytest.mark.parametrize("value", VALUES)

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.core.envelope import Envelope, Origin, Rejection, check_text, clean_text, freeze_payload
+from actors.core.envelope import Envelope, Origin, Rejection, check_text, clean_text, freeze_payload, json_text
 from actors.core.ids import ChatId, DropReason
+from actors.errors import ConfigurationError
 
 KIB = 1024
 
@@ -239,3 +240,13 @@ def test_an_envelope_cannot_be_changed() -> None:
     with pytest.raises(AttributeError):
         origin.sender = ""  # type: ignore[misc]  # as above
     assert (envelope.deadline_s, envelope.incarnation) == (None, None)
+
+
+@pytest.mark.parametrize("value", [object(), {1, 2}.__iter__(), float, [object()]])
+def test_what_json_cannot_hold_is_refused_with_its_kind(value: object) -> None:
+    """An agent is told which of its values it was, and what to give instead."""
+    with pytest.raises(ConfigurationError, match="which JSON cannot hold") as refused:
+        json_text(value, "state")
+    assert str(refused.value).startswith(f"state is {type(value).__name__}")
+    assert json_text(None, "arguments") == "{}"
+    assert json_text(None, "state") == "null"

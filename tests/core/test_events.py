@@ -11,7 +11,9 @@ from tests.core.play import CHAT
 
 OF_A_TURN = {
     "MessageAccepted": ("turn",),
+    "MessageSteered": ("turn", "attempt", "message"),
     "TurnStarted": ("turn", "attempt"),
+    "TurnSuperseded": ("turn", "attempt"),
     "AttemptInterrupted": ("turn", "attempt"),
     "AttemptSetAside": ("turn", "attempt"),
     "TextAppended": ("turn", "attempt", "message", "part"),
@@ -23,6 +25,7 @@ OF_A_TURN = {
     "PromptClosed": ("turn", "prompt"),
     "StateSaved": ("turn",),
     "TurnEnded": ("turn", "attempt"),
+    "QueuedEdited": ("turn",),
 }
 """By which numbers each event of a turn says what it is about; the others are about the session."""
 

@@ -287,6 +287,7 @@ def test_the_reasons_of_a_drop_are_a_closed_set_of_words() -> None:
         "prompt_closed",
         "prompt_expired",
         "poison",
+        "turn_running",
     ]
 
 

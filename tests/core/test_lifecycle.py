@@ -144,7 +144,7 @@ def turn_moves(taken: Taken) -> Iterator[Move]:
         return
     before, after = statuses(taken.before), statuses(taken.after)
     for body in taken.outcome.bodies:
-        if isinstance(body, MessageAccepted):
+        if isinstance(body, MessageAccepted) and not body.joined:
             before[body.turn] = TurnStatus.QUEUED
         elif isinstance(body, TurnEnded):
             assert body.turn not in after

@@ -19,8 +19,10 @@ from actors.core.commands import (
     Expire,
     Finish,
     Migrate,
+    QueueCommand,
     Recover,
     Remind,
+    Retry,
     Seed,
     SetReminder,
 )
@@ -32,11 +34,16 @@ from actors.core.events import (
     EventBody,
     MessageAccepted,
     MessageAdded,
+    MessageSteered,
     ParentEnded,
     PromptAnswered,
     PromptClosed,
     PromptExpired,
     PromptOpened,
+    QueuedEdited,
+    QueuePaused,
+    QueueReordered,
+    QueueResumed,
     ReminderDropped,
     ReminderFired,
     ReminderSet,
@@ -50,6 +57,7 @@ from actors.core.events import (
     ToolEnded,
     TurnEnded,
     TurnStarted,
+    TurnSuperseded,
 )
 from actors.core.ids import ChatId
 from actors.core.lifecycle import PartStatus, ToolStatus, TurnStatus
@@ -155,6 +163,7 @@ def outcome_of(state: SessionState, command: Command, policy: Policy) -> str:
 
 LATE = "refused: not_running"
 UNKNOWN = "refused: prompt_unknown"
+BEGUN = "refused: turn_running"
 
 DECIDED: dict[str, tuple[str, ...]] = {
     "create": (
@@ -425,6 +434,17 @@ EVOLVED: tuple[tuple[EventBody, str], ...] = (
     (ReminderSkipped("tea", 3, 4), "idle queued running running running waiting waiting idle queued"),
     (TurnEnded(1, 1, TurnStatus.COMPLETED), "idle idle idle queued idle idle idle idle idle"),
     (TurnEnded(2, 0, TurnStatus.CANCELLED), "idle queued running running running waiting waiting idle queued"),
+    (MessageAccepted("m4", 1, "or", joined="steer"), "idle queued running running running waiting waiting idle queued"),
+    (
+        MessageAccepted("m4", 3, "or", moved_from=1),
+        "queued queued running running running waiting waiting queued queued",
+    ),
+    (MessageSteered(1, 1, 0, "m4"), "idle queued running running running waiting waiting idle queued"),
+    (TurnSuperseded(1, 1), "idle queued running running running waiting waiting idle queued"),
+    (QueuePaused(), "idle queued running running running waiting waiting idle queued"),
+    (QueueResumed(), "idle queued running running running waiting waiting idle queued"),
+    (QueuedEdited(1, "m1", "hello!"), "idle queued running running running waiting waiting idle queued"),
+    (QueueReordered((2, 1), (1, 2)), "idle queued running running running waiting waiting idle queued"),
 )
 """The status after each event, in the order of ``STATES``; every event is counted everywhere."""
 
@@ -432,7 +452,8 @@ EVOLVED: tuple[tuple[EventBody, str], ...] = (
 def test_the_matrix_has_a_cell_for_every_command_in_every_state() -> None:
     """A command or an event that is added must be given its row."""
     assert list(DECIDED) == list(COMMANDS)
-    assert {type(command) for command in COMMANDS.values()} == set(get_args(Command))
+    elsewhere = {*get_args(QueueCommand), Retry}  # in the matrix of the queue
+    assert {type(command) for command in COMMANDS.values()} | elsewhere == set(get_args(Command))
     assert {type(body) for body, _ in EVOLVED} == set(KINDS)
 
 

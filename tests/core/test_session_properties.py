@@ -10,26 +10,30 @@ from hypothesis import strategies as st
 from actors.core.codec import decode_body, encode_body
 from actors.core.commands import Begin, Recover
 from actors.core.decision import Decision
-from actors.core.effects import Effect, Refusal, StartTurn, WakePrompt
+from actors.core.effects import Effect, Refusal, StartTurn, StopTurn, WakePrompt
 from actors.core.events import (
     AttemptInterrupted,
     AttemptSetAside,
     EventBody,
     MessageAccepted,
+    MessageSteered,
     PromptAnswered,
     PromptClosed,
     PromptExpired,
     PromptOpened,
+    QueuedEdited,
+    QueueReordered,
     StateSaved,
     TextAppended,
     ToolCalled,
     ToolEnded,
     TurnEnded,
     TurnStarted,
+    TurnSuperseded,
 )
 from actors.core.lifecycle import TURN_ENDS, PartStatus, ToolStatus, TurnStatus
 from actors.core.session import decide
-from actors.core.state import SessionState, evolve, fold, is_held
+from actors.core.state import ROLLED_BACK, SUPERSEDED, SessionState, evolve, fold, is_held
 from tests.core.bodies import KINDS, bodies_of
 from tests.core.play import CHAT, POLICIES, Play, plays
 
@@ -94,7 +98,8 @@ def test_every_turn_has_one_end_and_it_is_its_last_event(play: Play) -> None:
     accepted: set[int] = set()
     for body in play.bodies:
         turn = turn_of(body)
-        assert turn not in ended
+        later = isinstance(body, PromptAnswered | PromptExpired | PromptClosed)  # of a question that outlived its turn
+        assert later or turn not in ended
         if isinstance(body, MessageAccepted):
             accepted.add(turn)
         if isinstance(body, TurnEnded):
@@ -116,7 +121,9 @@ def test_turns_never_overlap_and_each_attempt_is_counted(play: Play) -> None:
                 attempts[body.turn] += 1
                 assert body.attempt == attempts[body.turn]
                 running = (body.turn, body.attempt)
-            case AttemptInterrupted() | TextAppended() | ToolCalled() | ToolEnded() | PromptOpened():
+            case AttemptInterrupted() | TextAppended() | ToolCalled() | ToolEnded() | PromptOpened() | MessageSteered():
+                assert running == (body.turn, body.attempt)
+            case TurnSuperseded():
                 assert running == (body.turn, body.attempt)
             case StateSaved():
                 assert running is not None
@@ -126,7 +133,13 @@ def test_turns_never_overlap_and_each_attempt_is_counted(play: Play) -> None:
             case _:
                 assert turn_of(body) == 0 or isinstance(
                     body,
-                    MessageAccepted | TurnEnded | AttemptSetAside | PromptAnswered | PromptExpired | PromptClosed,
+                    MessageAccepted
+                    | QueuedEdited
+                    | TurnEnded
+                    | AttemptSetAside
+                    | PromptAnswered
+                    | PromptExpired
+                    | PromptClosed,
                 )
         if isinstance(body, AttemptInterrupted | TurnEnded) and running == (body.turn, body.attempt):
             running = None
@@ -137,13 +150,16 @@ def test_turns_never_overlap_and_each_attempt_is_counted(play: Play) -> None:
 @pytest.mark.rule("M4", "promise_path_6")
 @given(plays())
 def test_turns_are_numbered_and_begun_in_the_order_of_acceptance(play: Play) -> None:
-    """First come, first served: no turn begins before one that was accepted earlier and has not ended."""
-    accepted = [body.turn for body in play.bodies if isinstance(body, MessageAccepted)]
+    """First come, first served, unless a person says otherwise: only a reordering puts a turn before an earlier one."""
+    accepted = [body.turn for body in play.bodies if isinstance(body, MessageAccepted) and not body.joined]
     assert accepted == list(range(1, len(accepted) + 1))
     waiting: list[int] = []
     for body in play.bodies:
         if isinstance(body, MessageAccepted):
-            waiting.append(body.turn)
+            waiting += [] if body.joined else [body.turn]
+        elif isinstance(body, QueueReordered):
+            named = iter(body.turns)
+            waiting = [next(named) if turn in body.turns else turn for turn in waiting]
         elif isinstance(body, TurnStarted):
             assert waiting[0] == body.turn
         elif isinstance(body, TurnEnded):
@@ -239,7 +255,7 @@ def test_the_text_of_a_part_has_no_gap_and_ends_with_its_attempt(play: Play) -> 
 
 @given(plays())
 def test_what_is_to_be_done_follows_from_what_was_written(play: Play) -> None:
-    """An attempt is started for every start on record, a prompt is woken for every answer, and nothing else is done."""
+    """Every start starts an attempt, every answer wakes its prompt, what is superseded is stopped, and that is all."""
     for taken in play.taken:
         if isinstance(taken.outcome, Decision):
             expected: list[Effect] = []
@@ -250,6 +266,8 @@ def test_what_is_to_be_done_follows_from_what_was_written(play: Play) -> None:
                     running = taken.before.running
                     if running is not None and running.turn == body.turn:
                         expected.append(WakePrompt(body.turn, body.prompt, body.answer))
+                elif isinstance(body, TurnSuperseded):
+                    expected.append(StopTurn(body.turn, ROLLED_BACK if body.hidden else SUPERSEDED))
             assert list(taken.outcome.effects) == expected
 
 
@@ -273,16 +291,17 @@ def test_recovering_a_second_time_changes_nothing(play: Play) -> None:
         state = fold(play.state, once.bodies)
         assert state.running is None
         assert decide(state, Recover(policy, 3), play.policy, play.now_s) == Decision(())
-        assert [queued.turn for queued in state.queue] == sorted(queued.turn for queued in state.queue)
+        assert [queued.place for queued in state.queue] == sorted(queued.place for queued in state.queue)
 
 
 @given(plays())
 def test_beginning_leaves_nobody_waiting_while_nothing_runs(play: Play) -> None:
-    """After ``Begin`` a turn runs, or the queue is empty, or a person is asked what is to become of its first."""
+    """After ``Begin`` a turn runs, the queue is empty or paused, or a person is asked what its first is to become."""
     outcome = decide(play.state, Begin(), play.policy, play.now_s)
     assert isinstance(outcome, Decision)
     state = fold(play.state, outcome.bodies)
-    assert state.running is not None or not state.queue or is_held(state, state.queue[0].turn)
+    paused = state.standing.paused
+    assert state.running is not None or not state.queue or paused or is_held(state, state.queue[0].turn)
 
 
 @given(plays())

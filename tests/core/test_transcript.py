@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from actors.core.events import Event, EventBody, MessageAccepted, MessageAdded, SeedPart, TurnEnded
 from actors.core.lifecycle import TurnStatus
-from actors.core.transcript import History, Message, Part, Transcript, made_message_id
+from actors.core.transcript import History, Message, Part, Transcript, made_message_id, turn_place
 from tests.core.play import (
     CHAT,
     Call,
@@ -74,14 +74,16 @@ def test_a_transcript_is_legal_for_a_model(play: Play) -> None:
 
 @given(plays())
 def test_messages_stand_in_the_order_of_their_turns(play: Play) -> None:
-    """By turn, each begun by its user's message, whichever ended first; those that have ended are so too."""
+    """By place, each begun by its user's message, whichever ended first; those that have ended are so too."""
     transcript = play.transcript
     ended, everything = transcript.ended(), transcript.messages()
-    assert [message.turn for message in ended] == sorted(message.turn for message in ended)
+    assert [turn_place(message) for message in ended] == sorted(turn_place(message) for message in ended)
+    hidden = {body.turn for body in play.bodies if isinstance(body, TurnEnded) and body.hidden}
     by_turn: dict[int, list[Message]] = {}
     for message in everything:
         by_turn.setdefault(message.turn, []).append(message)
-    assert sorted(by_turn) == list(range(1, play.state.turns + 1))
+    assert by_turn.keys() | hidden == set(range(1, play.state.turns + 1))
+    assert not by_turn.keys() & hidden
     assert all([found.role for found in group].index("user") == 0 for group in by_turn.values())
     assert {message.turn for message in ended} == by_turn.keys() - {queued.turn for queued in play.state.open_turns}
 
@@ -111,7 +113,8 @@ def test_what_a_turn_reads_does_not_change_under_it(play: Play) -> None:
             taken.append((turn, history, tuple(history)))
     for turn, history, messages in taken:
         assert tuple(history) == messages
-        assert all(message.turn <= turn for message in messages)
+        own = max((turn_place(message) for message in messages if message.turn == turn), default=0)
+        assert all(turn_place(message) <= own for message in messages)
         assert len(history) == len(messages)
 
 

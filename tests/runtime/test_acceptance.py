@@ -12,7 +12,7 @@ from actors import (
     TextAppended,
     agent,
 )
-from actors.runtime.facade import Receipt
+from actors.runtime.receipt import Receipt
 from actors.store.memory import MemoryJournal, MemoryStore
 from actors.testing import (
     Say,

@@ -19,7 +19,7 @@ from actors import (
     TurnStarted,
     agent,
 )
-from actors.runtime.facade import Receipt
+from actors.runtime.receipt import Receipt
 from actors.store.memory import MemoryJournal, MemoryStore
 from actors.testing import (
     Call,

@@ -133,10 +133,10 @@ def test_an_agent_cannot_be_changed_after_it_was_made() -> None:
 @pytest.mark.parametrize(
     ("option", "value", "hint"),
     [
-        ("overlap", "drop", "give one of queue, reject"),
-        ("overlap", "QUEUE", "give one of queue, reject"),
-        ("overlap", None, "give one of queue, reject"),
-        ("overlap", [], "give one of queue, reject"),
+        ("overlap", "drop", "give one of queue, reject, interrupt, rollback, latest, merge, steer"),
+        ("overlap", "QUEUE", "give one of queue, reject, interrupt, rollback, latest, merge, steer"),
+        ("overlap", None, "give one of queue, reject, interrupt, rollback, latest, merge, steer"),
+        ("overlap", [], "give one of queue, reject, interrupt, rollback, latest, merge, steer"),
         ("on_interrupted", "resume", "give one of mark, ask, retry, continue"),
         ("on_interrupted", "", "give one of mark, ask, retry, continue"),
         ("on_interrupted", None, "give one of mark, ask, retry, continue"),

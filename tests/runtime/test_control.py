@@ -10,8 +10,8 @@ from trio.testing import MockClock
 from actors import ActorsError, Runtime, Session, UnavailableError, UnknownChatError, agent
 from actors.core.commands import Answer
 from actors.runtime.control import AnswerPrompt, CancelTurn, Delete, Prepare, Stop
-from actors.runtime.facade import Receipt
 from actors.runtime.mailbox import Budget, Mailbox, Reply
+from actors.runtime.receipt import Receipt
 from actors.testing import Hang, Say, ScriptedAgent, Shield, Wait, checked_runtime, settle
 
 Signal = Stop | Delete | CancelTurn | AnswerPrompt | Prepare

@@ -20,7 +20,7 @@ from actors import (
     UnknownChatError,
     agent,
 )
-from actors.runtime.facade import Receipt
+from actors.runtime.receipt import Receipt
 from actors.store.memory import MemoryJournal, MemoryStore
 from actors.testing import (
     Ask,

@@ -23,7 +23,7 @@ from actors import (
 )
 from actors.core.ids import DropReason
 from actors.runtime.agent import Agent
-from actors.runtime.facade import Receipt
+from actors.runtime.receipt import Receipt
 from actors.store.memory import MemoryJournal
 from actors.testing import (
     Ask,

@@ -26,7 +26,7 @@ from actors import (
     agent,
 )
 from actors.core.ids import ChatId
-from actors.runtime.facade import Receipt
+from actors.runtime.receipt import Receipt
 from actors.store.memory import MemoryJournal, MemoryStore
 from actors.testing import (
     Answers,

@@ -25,7 +25,7 @@ KINDS: dict[type[RefusedError], set[str]] = {
     },
     UnavailableError: {
         "stale_incarnation", "expired", "stopping", "quarantined", "fenced", "not_started", "parent_ended",
-        "not_running", "prompt_answered", "prompt_closed", "prompt_expired", "poison",
+        "not_running", "turn_running", "prompt_answered", "prompt_closed", "prompt_expired", "poison",
     },
 }  # fmt: skip
 """Whose fault each reason is: a caller decides by it whether to try again."""

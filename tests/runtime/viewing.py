@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from actors import ChatId, Event, Runtime
 from actors.core.stream import Item
-from actors.runtime.facade import Receipt
+from actors.runtime.receipt import Receipt
 from actors.runtime.subscription import Subscription
 
 CHAT = ChatId("live:a")

@@ -13,19 +13,25 @@ from actors.core.commands import (
     Ask,
     Begin,
     Cancel,
+    Clear,
     CloseChild,
     Command,
     Create,
     DropReminder,
+    EditQueued,
     Emit,
     Expire,
     Finish,
     OnInterrupted,
     Parent,
+    Pause,
     Recover,
     Remind,
+    Reorder,
+    Resume,
     Seed,
     SetReminder,
+    Skip,
 )
 from actors.core.decision import Decision, Policy
 from actors.core.draft import Draft
@@ -33,6 +39,7 @@ from actors.core.events import Event, EventBody, MessageAccepted, SeedPart, Sess
 from actors.core.ids import ChatId
 from actors.core.lifecycle import PartStatus, ToolStatus, TurnStatus
 from actors.core.limits import Limits
+from actors.core.overlap import to_be_taken
 from actors.core.session import decide
 from actors.core.state import RunningTurn, SessionState, fold
 from actors.core.transcript import Message, Transcript
@@ -96,16 +103,17 @@ def state_of(chat_id: ChatId, events: Iterable[Event]) -> SessionState:
 
 
 def messages_of(events: Iterable[Event]) -> tuple[Message, ...]:
-    """Fold events into the messages of ended turns, in the order of their turns."""
+    """Fold events into the messages of ended turns, in the order of their places."""
     transcript = Transcript()
     for event in events:
         transcript.add(event)
-    return tuple(sorted(transcript.ended(), key=lambda message: message.turn))
+    return tuple(transcript.ended())
 
 
 def keys_of(events: Iterable[Event]) -> list[tuple[int, MessageAccepted]]:
-    """List the messages that idempotency keys name, each with the number of its event."""
-    return [(event.seq, event.body) for event in events if isinstance(event.body, MessageAccepted)]
+    """List the messages that idempotency keys name, each with the number of the event that gave it its turn."""
+    accepted = [(event.seq, event.body) for event in events if isinstance(event.body, MessageAccepted)]
+    return list({body.message_id: (seq, body) for seq, body in accepted}.values())
 
 
 def ends_of(events: Iterable[Event]) -> dict[int, TurnEnded]:
@@ -127,7 +135,8 @@ class Story:
 
     def tell(self, steps: int) -> list[Bodies]:
         """Play some steps and return their history, one entry for each step that came to something."""
-        told = [self._decided(Create(self._seeds(), self._parent()))]
+        overlap = self._chance.choice(("", "", "", "interrupt", "rollback", "latest", "merge", "steer", "steer"))
+        told = [self._decided(Create(self._seeds(), self._parent(), overlap))]
         for _ in range(steps):
             bodies: Bodies = ()
             for _ in range(self._chance.choice((1, 1, 1, 2, 3))):
@@ -162,6 +171,8 @@ class Story:
             return self._decided(self._accept())
         if choice < 0.35:
             return self._decided(self._remind())
+        if choice < 0.41:
+            return self._control()
         if choice > 0.95 and self.state.standing.prompts:
             later = self._chance.choice(self.state.standing.prompts)
             answer = self._chance.choice(later.choices or TEXTS)
@@ -173,12 +184,12 @@ class Story:
         running = self.state.running
         if running is None:
             queued = [item.turn for item in self.state.queue]
-            return self._decided(Cancel(self._chance.choice(queued)) if queued and choice < 0.4 else Begin())
-        if choice < 0.4:
+            return self._decided(Cancel(self._chance.choice(queued)) if queued and choice < 0.45 else Begin())
+        if choice < 0.45:
             self._draft = None
             policy: OnInterrupted = self._chance.choice(("mark", "ask", "retry", "retry", "continue"))
             return self._decided(Recover(policy, attempts_max=4))
-        if choice < 0.55:
+        if choice < 0.6:
             return self._finish(running)
         return self._speak(running)
 
@@ -204,6 +215,19 @@ class Story:
         every_s = chance.choice((None, 1.0, 2.5))
         return SetReminder(key, chance.choice(TEXTS), at_s, every_s, chance.choice(("skip", "one", "all")))
 
+    def _control(self) -> Bodies:
+        """Do something to the queue."""
+        chance = self._chance
+        commands: list[Command] = [Pause(), Resume(), Resume(), Skip(), Clear()]
+        waiting = [item for item in self.state.queue if not item.begun]
+        if waiting:
+            item = chance.choice(waiting)
+            turns = [other.turn for other in waiting]
+            chance.shuffle(turns)
+            edit = EditQueued(item.turn, chance.choice(TEXTS), chance.choice(item.messages).message_id)
+            commands += [edit, edit, Reorder(tuple(turns)), Reorder(tuple(turns))]
+        return self._decided(chance.choice(commands))
+
     def _finish(self, running: RunningTurn) -> Bodies:
         """End the running turn."""
         status = self._chance.choice(_ENDS)
@@ -226,6 +250,10 @@ class Story:
         )
         choice = chance.random()
         bodies: list[EventBody] = []
+        if choice < 0.5 and running.steering:
+            for message in to_be_taken(running, self._now_s)[: chance.randint(1, 3)]:
+                draft.steer(message.message_id, bodies)
+            return self._decided(Emit(running.turn, running.attempt, tuple(bodies)))
         if choice < 0.2 and running.prompts:
             prompt = chance.choice(running.prompts)
             return self._decided(Answer(running.turn, prompt.prompt, "a" if prompt.choices else chance.choice(TEXTS)))

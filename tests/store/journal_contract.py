@@ -6,7 +6,7 @@ one file. What is expected is always computed here, from the events alone.
 
 import random
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 
@@ -39,16 +39,14 @@ from tests.store.histories import (
     Story,
     append,
     created,
-    ends_of,
     entries_of,
     events_of,
     groups_of,
-    keys_of,
-    messages_of,
     state_of,
     text,
 )
 from tests.store.places import ROWS, Place, fill, numbers, opened
+from tests.store.reads import all_pages, check_reads
 
 UNKNOWN = ChatId("live:unknown")
 
@@ -168,6 +166,7 @@ class _Ownership(Contract):
                 partial(not_open.commit, [created(OTHER)]),
                 partial(not_open.load, CHAT),
                 partial(not_open.find, CHAT, "key-1"),
+                partial(not_open.turn, CHAT, 1),
                 partial(not_open.events, CHAT, 0, ROWS),
                 partial(not_open.messages, CHAT, None, ROWS),
                 partial(not_open.sessions, "", ROWS),
@@ -321,6 +320,7 @@ class _Reading(Contract):
         await fill(journal, created(OTHER), append(OTHER, 1, *completed(1)))
         assert await journal.load(CHAT) is None
         assert await journal.find(CHAT, "key-1") is None
+        assert await journal.turn(CHAT, 1) is None
         assert await journal.events(CHAT, 0, ROWS) == ()
         assert await journal.messages(CHAT, None, ROWS) == Page((), None)
         assert await journal.sessions("", ROWS) == (OTHER,)
@@ -395,39 +395,6 @@ class _Reading(Contract):
 
 class JournalContract(_Ownership, _Writing, _Reading):
     """All of it."""
-
-
-async def all_pages(journal: Journal, rows_max: int) -> list[Page]:
-    """Walk the messages from the last page to the first."""
-    pages = [await journal.messages(CHAT, None, rows_max)]
-    while pages[-1].before_turn is not None:
-        pages.append(await journal.messages(CHAT, pages[-1].before_turn, rows_max))
-        assert len(pages) < ROWS, "the cursor does not move"
-    return pages
-
-
-async def check_reads(journal: Journal, events: Sequence[Event], chance: random.Random) -> None:
-    """Compare what can be read of a session with what its events say."""
-    everything = tuple(events)
-    assert await journal.events(CHAT, 0, ROWS) == everything
-    after, rows_max = chance.randint(0, len(events) + 1), chance.randint(0, 5)
-    assert await journal.events(CHAT, after, rows_max) == everything[after:][:rows_max]
-    state, ends = state_of(CHAT, events), ends_of(events)
-    running = 0 if state.running is None else state.running.turn
-    for seq, body in keys_of(events):
-        open_turn = Found(body.turn, seq, "running" if body.turn == running else "queued", "", "")
-        end = ends.get(body.turn)
-        found = open_turn if end is None else Found(body.turn, seq, end.status.value, end.reason, end.error)
-        assert await journal.find(CHAT, body.message_id) == found
-    messages = messages_of(events)
-    rows_max = chance.choice((1, 2, 5, ROWS))
-    pages = await all_pages(journal, rows_max)
-    assert tuple(message for page in reversed(pages) for message in page.messages) == messages
-    for page, older in zip(pages, [*pages[1:], None], strict=True):
-        turns = {message.turn for message in page.messages} - {0}
-        assert len(turns) == 1 or sum(message.turn > 0 for message in page.messages) <= rows_max
-        assert older is None or page.before_turn == min(turns)
-        assert older is None or all(message.turn < min(turns) for message in older.messages)
 
 
 def accepted(turn: int, said: str = "hello", *, key: str = "") -> MessageAccepted:

@@ -87,6 +87,11 @@ async def test_a_sound_store_has_no_faults(store: Path) -> None:
         ("UPDATE session SET parent=2 WHERE chat=1", "whether it has a parent"),
         ("UPDATE session SET closed=1 WHERE chat=1", "whether it has a parent"),
         ("UPDATE event SET body='{}' WHERE chat=1 AND seq=5", "no fold of its events goes beyond 4"),
+        ("UPDATE session SET overlap='latest' WHERE chat=1", "what stands beside the turns"),
+        ("UPDATE session SET paused=1 WHERE chat=1", "what stands beside the turns"),
+        ("UPDATE turn SET place=1 WHERE chat=1 AND turn=2", "turn 2 is not what its events come to"),
+        ("UPDATE turn SET hidden=1 WHERE chat=1 AND turn=2", "turn 2 is not what its events come to"),
+        ("UPDATE message SET taken=-1 WHERE chat=1 AND message_id='two'", "what is open is not what"),
         (
             "UPDATE event SET body=replace(body, '\"turn\":1', '\"turn\":8') WHERE chat=1 AND seq=5",
             "no fold of its events goes beyond 4",

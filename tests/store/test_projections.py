@@ -19,16 +19,20 @@ from actors.core.events import (
     Event,
     MessageAccepted,
     MessageAdded,
+    MessageSteered,
     PromptAnswered,
     PromptClosed,
     PromptExpired,
     PromptOpened,
+    QueuedEdited,
+    QueueReordered,
     SessionCreated,
     TextAppended,
     ToolCalled,
     ToolEnded,
     TurnEnded,
     TurnStarted,
+    TurnSuperseded,
 )
 from actors.core.lifecycle import PartStatus
 from actors.store.projections import INSERT_PART, INSERT_TURN, UPDATE_PART, UPDATE_TURN, Rows
@@ -51,37 +55,38 @@ def rows_of(events: Sequence[Event]) -> dict[str, Table]:
         seq, body = event.seq, event.body
         match body:
             case MessageAdded():
-                message[0, 0, seq] = [seq, body.role, body.message_id]
+                message[0, 0, seq] = [seq, body.role, body.message_id, None, None]
                 for number, seed in enumerate(body.parts):
                     part[0, 0, seq, number] = [seed.kind, "complete", len(seed.text), seq, seq]
-            case MessageAccepted():
-                turn[body.turn,] = ["queued", 0, seq, None, "", "", None]
-                message[body.turn, 0, -1] = [seq, "user", body.message_id]
-                part[body.turn, 0, -1, 0] = ["text", "complete", len(body.text), seq, seq]
+            case MessageAccepted() | MessageSteered() | QueuedEdited() | QueueReordered() | TurnSuperseded():
+                add_queue(tables, seq, body)
             case TurnStarted():
                 turn[body.turn,][:2] = ["running", body.attempt]
             case AttemptInterrupted():
                 turn[body.turn,][:2] = ["queued", body.attempt]
                 turn[body.turn,][6] = (turn[body.turn,][6] or body.attempt) if body.keep else None
+                open_with(message, body.turn, keep=body.keep)
             case AttemptSetAside():
                 turn[body.turn,][6] = None
+                open_with(message, body.turn, keep=False)
             case TurnEnded():
                 turn[body.turn,][:2] = [body.status, body.attempt]
                 turn[body.turn,][3:6] = [seq, body.reason, body.error]
+                turn[body.turn,][8] = int(body.hidden)
             case TextAppended():
                 where = (body.turn, body.attempt, body.message)
-                message.setdefault(where, [seq, "assistant", "/".join(map(str, where))])
+                message.setdefault(where, [seq, "assistant", "/".join(map(str, where)), None, None])
                 row = part.setdefault((*where, body.part), [body.type, "", 0, seq, seq])
                 assert row[2] == body.offset
                 row[1:] = [body.status, body.offset + len(body.text), row[3], seq]
             case ToolCalled():
                 where = (body.turn, body.attempt, body.message)
-                message.setdefault(where, [seq, "assistant", "/".join(map(str, where))])
+                message.setdefault(where, [seq, "assistant", "/".join(map(str, where)), None, None])
                 part[*where, body.part] = ["tool_call", "complete", len(body.arguments), seq, seq]
                 call[body.turn, body.attempt, body.call] = [body.call_id, body.name, "running", seq, None]
             case ToolEnded():
                 where = (body.turn, body.attempt, body.message)
-                message[where] = [seq, "tool", "/".join(map(str, where))]
+                message[where] = [seq, "tool", "/".join(map(str, where)), None, None]
                 part[*where, 0] = ["tool_result", "complete", len(body.content), seq, seq]
                 row = call[body.turn, body.attempt, body.call]
                 row[2:] = [body.status, row[3], seq]
@@ -94,6 +99,47 @@ def rows_of(events: Sequence[Event]) -> dict[str, Table]:
             case _:
                 pass
     return tables
+
+
+def add_queue(
+    tables: dict[str, Table],
+    seq: int,
+    body: MessageAccepted | MessageSteered | QueuedEdited | QueueReordered | TurnSuperseded,
+) -> None:
+    """Apply what is done to messages of the user and to turns that wait."""
+    turn, message, part = (tables[name] for name in ("turn", "message", "part"))
+    match body:
+        case MessageAccepted():
+            there = sum(where[:2] == (body.turn, 0) for where in message)
+            if not body.joined:
+                turn[body.turn,] = ["queued", 0, seq, None, "", "", None, None, 0, ""]
+            if body.moved_from:
+                before = sent(message, body.message_id)
+                del message[before], part[*before, 0]
+            taken = -1 if body.joined == "steer" else None
+            message[body.turn, 0, -1 - there] = [seq, "user", body.message_id, taken, None]
+            part[body.turn, 0, -1 - there, 0] = ["text", "complete", len(body.text), seq, seq]
+        case MessageSteered():
+            message[sent(message, body.message_id)][3:] = [body.message, body.attempt]
+        case QueuedEdited():
+            part[*sent(message, body.message_id), 0][2:] = [len(body.text), seq, seq]
+        case QueueReordered():
+            for number, place in zip(body.turns, body.places, strict=True):
+                turn[number,][7] = place
+        case TurnSuperseded():
+            turn[body.turn,][9] = "rolled_back" if body.hidden else "superseded"
+
+
+def open_with(message: Table, turn: int, *, keep: bool) -> None:
+    """Let what was said while an attempt ran open the next one: all of it, or what the attempt has not taken."""
+    for where, row in message.items():
+        if where[:2] == (turn, 0) and (not keep or row[3] == -1):
+            row[3:] = [None, None]
+
+
+def sent(message: Table, message_id: str) -> tuple[object, ...]:
+    """Find the row of a message that somebody sent."""
+    return next(where for where, row in message.items() if row[2] == message_id and where[2] in range(-99, 0))
 
 
 def rows_in(db: apsw.Connection, chat: int) -> dict[str, Table]:
@@ -129,8 +175,11 @@ async def play(place: FilePlace, chance: random.Random, steps: int) -> None:
             for chat_id, history in histories.items():
                 events = events_of(history)
                 state = state_of(chat_id, events)
-                row = db.execute("SELECT chat, seq, turns, state FROM session WHERE chat_id=?", (chat_id,)).get
-                assert row[1:] == (state.seq, state.turns, state.saved)
+                row = db.execute(
+                    "SELECT chat, seq, turns, state, overlap, paused FROM session WHERE chat_id=?", (chat_id,)
+                ).get
+                standing = state.standing
+                assert row[1:] == (state.seq, state.turns, state.saved, standing.overlap, standing.paused)
                 assert rows_in(db, row[0]) == rows_of(events)
 
 

@@ -8,19 +8,34 @@ from pathlib import Path
 import apsw
 import pytest
 
-from actors.core.events import PromptOpened, ReminderSet, SessionCreated, ToolCalled
+from actors.core.events import (
+    MessageAccepted,
+    PromptOpened,
+    QueuePaused,
+    ReminderSet,
+    SessionCreated,
+    ToolCalled,
+    TurnStarted,
+)
 from actors.errors import StoreError, StoreSchemaError, StoreUnavailableError
-from actors.ports import Erase
+from actors.ports import Erase, Found
 from actors.store import schema
+from actors.store.projections import ORDER, Rows
 from actors.store.schema import APPLICATION_ID, MIGRATIONS, migrate, schema_version
-from tests.store.histories import CHAT, OTHER, append, created, entries_of, text
+from tests.store.histories import CHAT, OTHER, append, created, entries_of, state_of, text
 from tests.store.journal_contract import accepted, completed
 from tests.store.places import FilePlace, fill, opened
 
 CHILDREN = {
     "event": "INSERT INTO event VALUES (99, 1, 1, 0.0, 1, '{}')",
-    "turn": "INSERT INTO turn VALUES (99, 1, 'queued', 0, 1, NULL, '', '', NULL)",
-    "message": "INSERT INTO message VALUES (99, 1, 0, -1, 1, 'user', 'key')",
+    "turn": (
+        "INSERT INTO turn (chat, turn, status, attempt, accepted_seq, reason, error)"
+        " VALUES (99, 1, 'queued', 0, 1, '', '')"
+    ),
+    "message": (
+        "INSERT INTO message (chat, turn, attempt, position, seq, role, message_id)"
+        " VALUES (99, 1, 0, -1, 1, 'user', 'key')"
+    ),
     "part": "INSERT INTO part VALUES (1, 1, 9, 9, 0, 'text', 'complete', 1, 1, 1)",
     "tool_call": "INSERT INTO tool_call VALUES (1, 99, 1, 0, 'id', 'name', 'running', 1, NULL)",
     "alias": "INSERT INTO alias VALUES ('draft:9', 99)",
@@ -147,6 +162,32 @@ def test_each_step_of_a_migration_is_whole_or_undone(tmp_path: Path, monkeypatch
         migrate(db)
         assert tables_of(db) == ["a", "b", "c"]
         assert schema_version(db) == 3
+
+
+async def test_a_store_of_the_first_version_is_brought_up_with_everything_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an older package wrote is read as it was, and goes on with what is new."""
+    first = (SessionCreated(), *completed(1), accepted(2), TurnStarted(2, 1), accepted(3))
+    place = FilePlace(tmp_path)
+    with closing(apsw.Connection(str(place.path))) as db:
+        monkeypatch.setattr(schema, "MIGRATIONS", MIGRATIONS[:1])
+        migrate(db)
+        monkeypatch.setattr(schema, "MIGRATIONS", MIGRATIONS)
+        rows = Rows()
+        rows.add(1, 0, append(CHAT, 0, *first).events)
+        db.execute("INSERT INTO session (chat, chat_id, seq, turns) VALUES (1, ?, 7, 3)", (CHAT,))
+        for statement in ORDER:
+            db.executemany(statement, rows.by_statement[statement])
+    events = list(append(CHAT, 0, *first).events)
+    async with opened(place) as (journal, said):
+        assert said.unfinished == (CHAT,)
+        assert await journal.load(CHAT) == state_of(CHAT, events)
+        later = append(CHAT, 7, MessageAccepted("key-4", 3, "and", joined="merge"), QueuePaused())
+        await fill(journal, later)
+        assert await journal.load(CHAT) == state_of(CHAT, [*events, *later.events])
+        assert await journal.find(CHAT, "key-4") == Found(3, 8, "queued", "", "")
+    place.check()
 
 
 @pytest.mark.rule("promise_words_7")
