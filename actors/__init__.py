@@ -1,5 +1,6 @@
 """Durable, supervised chat sessions inside a Python program: one function to write, one call to open a runtime."""
 
+from actors.core.alarms import Alarm, AlarmKind
 from actors.core.commands import Parent, Seed
 from actors.core.envelope import Origin
 from actors.core.events import (
@@ -38,6 +39,7 @@ from actors.core.limits import Limits
 from actors.core.overflow import Kind
 from actors.core.reminder import Reminder
 from actors.core.stream import Gap, ProgressSignal, PromptView, SessionReady, TextSignal
+from actors.core.supervision import DownReason, ExitReason
 from actors.core.transcript import Message, Part
 from actors.errors import (
     ActorsError,
@@ -55,6 +57,7 @@ from actors.errors import (
     RecordingError,
     RefusedError,
     Reject,
+    ServiceLostError,
     StoreCorruptError,
     StoreError,
     StoreFencedError,
@@ -69,8 +72,11 @@ from actors.errors import (
 from actors.host import open_runtime
 from actors.runtime.accounting import DeadLetter
 from actors.runtime.agent import Agent, Session, agent
+from actors.runtime.crash_reports import CrashReport, EventFacts
 from actors.runtime.facade import Runtime
-from actors.runtime.observation import Inspection, Statistics
+from actors.runtime.loop_metrics import LoopMetrics
+from actors.runtime.monitors import Down, Monitor
+from actors.runtime.observation import Inspection, Quarantined, Statistics
 from actors.runtime.queue import Queue
 from actors.runtime.receipt import Receipt
 from actors.runtime.ref import TurnResult
@@ -78,10 +84,13 @@ from actors.runtime.sent import Child, Sent
 from actors.runtime.subscription import Subscription
 from actors.runtime.tool import ToolOutcome
 from actors.runtime.turn import ToolCall, Turn
+from actors.runtime.zombies import Zombie
 
 __all__ = [
     "ActorsError",
     "Agent",
+    "Alarm",
+    "AlarmKind",
     "AnsweredPrompt",
     "AskError",
     "AskTimeoutError",
@@ -90,11 +99,16 @@ __all__ = [
     "Child",
     "ConfigurationError",
     "ConflictError",
+    "CrashReport",
     "CursorAheadError",
     "DeadLetter",
     "DeadlockError",
+    "Down",
+    "DownReason",
     "DropReason",
     "Event",
+    "EventFacts",
+    "ExitReason",
     "Gap",
     "HandlerError",
     "Inspection",
@@ -102,10 +116,12 @@ __all__ = [
     "Kind",
     "LaggedError",
     "Limits",
+    "LoopMetrics",
     "Message",
     "MessageAccepted",
     "MessageAdded",
     "MessageSteered",
+    "Monitor",
     "Origin",
     "OverloadedError",
     "Parent",
@@ -118,6 +134,7 @@ __all__ = [
     "PromptExpiredError",
     "PromptOpened",
     "PromptView",
+    "Quarantined",
     "Queue",
     "QueuePaused",
     "QueueReordered",
@@ -136,6 +153,7 @@ __all__ = [
     "Seed",
     "SeedPart",
     "Sent",
+    "ServiceLostError",
     "Session",
     "SessionCreated",
     "SessionMigrated",
@@ -164,6 +182,7 @@ __all__ = [
     "TurnSuperseded",
     "UnavailableError",
     "UnknownChatError",
+    "Zombie",
     "agent",
     "open_runtime",
 ]

@@ -22,6 +22,7 @@
     │   ├── StoreSchemaError      the file was written by a newer version, or by something else
     │   ├── StoreCorruptError     rows of the file contradict each other
     │   └── StoreUnavailableError the disk is full, read-only, locked or failing
+    ├── ServiceLostError          a service of the runtime failed too often; the runtime has stopped
     ├── RecordingError            a recorded conversation cannot be read
     └── ConfigurationError        an option or a limit is out of its range
 
@@ -154,6 +155,13 @@ class StoreCorruptError(StoreError):
 
 class StoreUnavailableError(StoreError):
     """The disk is full, read-only, locked or failing; what was acknowledged is safe."""
+
+
+class ServiceLostError(ActorsError):
+    """A bug of ours or a faulty adapter: a service of the runtime failed too often, and the runtime has stopped.
+
+    What was acknowledged is on disk; the cause is attached.
+    """
 
 
 class RecordingError(ActorsError):

@@ -206,7 +206,13 @@ class Journal(Protocol):
 
 
 class Clock(Protocol):
-    """Time, ids and dice: the only place they come from, so that a test can hold them."""
+    """Time, ids and dice: the only place they come from, so that a test can hold them.
+
+    ``real`` says whether its seconds are those of the world. Where they are not, nothing that measures the world, such
+    as the loop's watchdog, is started.
+    """
+
+    real: bool = True
 
     def now_s(self) -> float:
         """Return monotonic seconds, for deadlines and delays."""

@@ -93,12 +93,22 @@ class Limits:
     backoff_last_s: float = _limit(30.0, 0.0, 86_400.0)
     stable_s: float = _limit(60.0, 0.0, 86_400.0)
     quarantine_s: float = _limit(600.0, 0.0, 86_400.0)
+    # The fleet breaker: when more than this share of the active sessions, and at least so many, fail within the window,
+    # the cause is taken to be shared and restarts pause. Erlang's add-on supervisors delay rather than give up.
+    fleet_percent_max: int = _count(20, 1, 100)
+    fleet_sessions_min: int = _count(10, 2, 1_000_000)
+    fleet_window_s: float = _limit(10.0, 0.001, 3600.0)
+    # The runtime's own services, restarted together (OTP's rest_for_one): three in five seconds is its usual intensity.
+    service_restarts_max: int = _count(3, 0, 1000)
+    service_window_s: float = _limit(5.0, 0.001, 3600.0)
     # A turn that was interrupted by the end of a process is begun at most this often under the policy ``retry``.
     attempts_max: int = _count(3, 1, 1000)
 
     # Time: an ask has a deadline (OTP's five seconds), a cancelled turn has a grace before it is abandoned.
     ask_s: float = _limit(5.0, 0.0, 86_400.0)
     cancel_grace_s: float = _limit(5.0, 0.0, 3600.0)
+    # A task that was told to end and has not is a zombie after this long, and is taken out of the way.
+    kill_s: float = _limit(5.0, 0.001, 3600.0)
     # A handler of volatile messages that runs longer is a crash of its session: while it runs, nothing else is heard.
     handler_s: float = _limit(30.0, 0.001, 86_400.0)
     turn_s: float = _limit(3600.0, 0.001, 86_400.0)
@@ -138,6 +148,23 @@ class Limits:
     # Loop guards of one turn.
     tool_calls_max: int = _count(200, 1, 100_000)
 
+    # Alarms: how often the runtime is looked at, how long a fact must be at rest before its alarm is cleared, and over
+    # which window rates are taken. Thresholds: a full mailbox is overload, a message that waits half a minute is stuck.
+    alarm_s: float = _limit(1.0, 0.01, 3600.0)
+    alarm_rest_s: float = _limit(10.0, 0.0, 3600.0)
+    alarm_window_s: float = _limit(60.0, 0.1, 86_400.0)
+    alarm_queue_percent_max: int = _count(80, 1, 100)
+    alarm_age_s: float = _limit(30.0, 0.01, 86_400.0)
+    alarm_restarts_max: int = _count(20, 1, 1_000_000)
+    alarm_churn_max: int = _count(100, 1, 1_000_000)
+    alarm_dead_letters_max: int = _count(100, 1, 1_000_000_000)
+    # A turn that has done nothing for so long (Dramatiq's soft limit, Orleans' report of a blocked activation).
+    soft_turn_s: float = _limit(30.0, 0.01, 86_400.0)
+    # A step that holds the loop for so long is a stall: a tenth of a second is what a person begins to notice.
+    stall_s: float = _limit(0.1, 0.001, 3600.0)
+    # Crash reports kept in memory, and the last events whose kinds each names.
+    crash_reports_max: int = _count(100, 0, 100_000)
+    crash_events_max: int = _count(20, 1, 1000)
     # Dead letters kept in memory, and how often their reasons may speak in the log.
     dead_letters_max: int = _count(10_000, 0, 1_000_000)
     log_repeats_max: int = _count(10, 1, 1_000_000)

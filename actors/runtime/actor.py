@@ -14,10 +14,11 @@ from actors.core.effects import StartTurn, StopTurn, WakePrompt
 from actors.core.events import Event
 from actors.core.lifecycle import PartStatus, TurnStatus
 from actors.core.state import SessionState
+from actors.core.supervision import ExitReason, exit_of
 from actors.errors import ActorsError, PromptExpiredError, StoreError, TurnOverError
 from actors.ports import Append, Committed
 from actors.runtime.acceptance import LETTERS_IN_GROUP_MAX, accept, look_up
-from actors.runtime.attempt import Outlet, end_of, place_of, run_agent
+from actors.runtime.attempt import Outlet, end_of, run_agent
 from actors.runtime.committer import Failed, Result
 from actors.runtime.control import (
     AnswerPrompt,
@@ -33,6 +34,7 @@ from actors.runtime.control import (
     RetryTurn,
     Stop,
 )
+from actors.runtime.frames import is_over
 from actors.runtime.group import Group, size_of
 from actors.runtime.hydration import load_history
 from actors.runtime.inner import Done, Flush, Written
@@ -71,9 +73,14 @@ class Actor:
         self._alive = True
         self._serving = False
         self._resting = False
+        self._incarnation = ref.incarnation
+        self.doing = "recovery"
+        """What a crash report says it was at."""
 
-    async def run(self, ready: Callable[[], None], resting: Callable[[], None]) -> None:
-        """Live until stopped. ``ready`` is called once the session takes messages, ``resting`` when it is put away.
+    async def run(self, ready: Callable[[], None], resting: Callable[[], None]) -> ExitReason:
+        """Live until stopped, and say how it ended.
+
+        ``ready`` is called once the session takes messages, ``resting`` when it is put away.
 
         Raises SessionCrashedError when the agent or a handler raised, SessionLostError when the journal disagrees, and
         StoreError when it cannot be read.
@@ -82,24 +89,46 @@ class Actor:
             await self._recover()
             ready()
             self._serving = True
+            self.doing = "turn"
             await self._serve()
             if self._resting:
                 resting()
+                return ExitReason.PASSIVATED
+            return exit_of(self._leaving)
         finally:
-            self._alive = self._serving = False
-            self._ref.mailbox.deaf = False
-            self._handler.close()
-            for item in self._ref.mailbox.inner:
-                if isinstance(item, Written):  # the turn may be shielded, and would wait for ever
-                    item.reply.fail(TurnOverError("not written: the turn has ended", chat_id=self._ref.chat_id))
-            self._ref.mailbox.inner.clear()
-            turn = self._turn
-            if turn is not None:  # killed: what the agent still says goes nowhere
-                self._services.deadlines.discard(turn)
-                turn.close(PartStatus.CUT)
-                turn.scope.cancel()
-                self._services.kin.release(turn.children)
-                self._ref.turn = None
+            self.leave()
+
+    def leave(self) -> None:
+        """End for everybody else: what is left of this incarnation, and of its turn, can do nothing any more.
+
+        It may still run: when its task did not end and was given up, the supervisor calls this, and another incarnation
+        begins.
+        """
+        if not self._alive:
+            return
+        self._alive = self._serving = False
+        ref = self._ref
+        ref.mailbox.deaf = False
+        self._failure = self._failure or SessionLostError("it was given up", chat_id=ref.chat_id)
+        for item in ref.mailbox.inner:
+            if isinstance(item, Written):  # the turn may be shielded, and would wait for ever
+                item.reply.fail(TurnOverError("not written: the turn has ended", chat_id=ref.chat_id))
+        ref.mailbox.inner.clear()
+        self._handler.leave()
+        turn = self._turn
+        if turn is not None:  # killed: what the agent still says goes nowhere
+            self._services.deadlines.discard(turn)
+            turn.close(PartStatus.CUT)
+            turn.scope.cancel()
+            self._services.kin.release(turn.children)
+            ref.turn = None
+            self._services.zombies.expect_end(turn, partial(self._given_up, turn))
+
+    def _given_up(self, turn: Turn) -> None:
+        """Keep the task of a turn that did not end when it was cancelled."""
+        if turn.task is not None and not is_over(turn.task):
+            self._services.accounts.counts.abandoned += 1
+            self._services.zombies.add(turn.task, turn.chat_id, self._incarnation, turn.number)
 
     async def _recover(self) -> None:
         """Read what is open, and settle what an earlier life left running, before anything is taken."""
@@ -177,6 +206,8 @@ class Actor:
             if box.messages and self._crash is None:
                 if type(box.messages[0].payload) is not Accept:
                     self._crash = await self._handler.handle()
+                    if self._crash is not None:
+                        self.doing = self._handler.doing
                     continue
                 if not ref.writing and not self._leaving:
                     await self._heed_messages()
@@ -338,11 +369,7 @@ class Actor:
             with grace:
                 await trio.sleep_forever()
             if not turn.closed and self._turn is turn:
-                place = place_of(turn.task)
-                self._services.accounts.counts.abandoned += 1
-                self._services.recorder.record(
-                    "error", "turn.abandoned", chat_id=turn.chat_id, turn=turn.number, place=place
-                )
+                self._given_up(turn)
                 status, why = end_of(turn)
                 self._ref.mailbox.post_inner(Done(turn, status, why or "abandoned"))
 
@@ -358,7 +385,7 @@ class Actor:
         self._turn = turn
         self._ref.turn = turn
         self._services.deadlines.add(turn, self._overdue)
-        self._services.spawn(run_agent, self._services.agent, turn, self._ref.mailbox)
+        self._services.spawn(run_agent, self._services.agent, turn, self._ref.mailbox, name=turn.chat_id)
         if self._leaving:  # told to stop while the start of this turn was being written
             self._cancel_running(self._leaving)
 

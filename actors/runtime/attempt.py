@@ -255,12 +255,3 @@ def without_cancelled(error: BaseException) -> BaseException | None:
     if isinstance(error, BaseExceptionGroup):
         return error.split(trio.Cancelled)[1]
     return error
-
-
-def place_of(task: trio.lowlevel.Task | None) -> str:
-    """Name the line at which a task waits."""
-    place = "unknown"
-    if task is not None:
-        for frame, line in task.iter_await_frames():
-            place = f"{frame.f_code.co_filename.rpartition('/')[2]}:{line} {frame.f_code.co_name}"
-    return place

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Final, TypeVar
 
+import attrs
 import trio
 from typing_extensions import override
 
@@ -15,6 +16,20 @@ T = TypeVar("T")
 
 _VERSION_7: Final = 0x7 << 76
 _VARIANT: Final = 0x2 << 62
+
+
+@attrs.frozen
+class MachineTimes:
+    """One moment of the machine: monotonic seconds, seconds of the processor that this process has used, wall time."""
+
+    now_s: float
+    busy_s: float
+    wall_s: float
+
+
+def machine_times() -> MachineTimes:
+    """Read the machine's clocks, for a thread that has no loop and so no clock of a runtime."""
+    return MachineTimes(time.monotonic(), time.process_time(), time.time())
 
 
 class SystemClock(Clock):

@@ -51,16 +51,18 @@ class Committer:
         self._recorder = recorder
         self._on_change = on_change
         self._pending: deque[tuple[Entry, int, Done]] = deque()
+        self._hand: deque[tuple[Entry, int, Done]] = deque()
         self._task: trio.lowlevel.Task | None = None
-        self._fenced: StoreFencedError | None = None
+        self._refusing: StoreError | None = None
+        """Why nothing more is written; None while the writer is open."""
         self._busy = False
         self._slow = trio.CancelScope()
         self.statistics = CommitterStatistics()
 
     def submit(self, entry: Entry, size_bytes: int, done: Done) -> None:
         """Have an entry written; ``done`` is called with what became of it. Each session has at most one entry here."""
-        if self._fenced is not None:
-            done(Failed(self._fenced))
+        if self._refusing is not None:
+            done(Failed(self._refusing))
             return
         self._pending.append((entry, size_bytes, done))
         if self._task is not None:
@@ -74,26 +76,39 @@ class Committer:
 
     @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:
-        """Write groups until cancelled; whoever still waits then is told that nothing is known of its entry."""
-        group: list[tuple[Entry, int, Done]] = []
+        """Write groups until cancelled, which closes the writer.
+
+        When it fails instead, what it had in hand is first in line for the next run. Writing an entry twice is safe,
+        since the journal knows what it has; being told twice is not, so an entry leaves the hand before its owner is
+        told.
+        """
         try:
             while True:
                 if not self._pending:
                     self._task = trio.lowlevel.current_task()
                     await trio.lowlevel.wait_task_rescheduled(self._abort)
-                group = self._take()
+                self._hand = deque(self._take())
                 self._busy = True
-                await self._write(group)
+                await self._write(list(self._hand))
                 self._busy = False
-                group = []
+        except trio.Cancelled:
+            self.close()
+            raise
         finally:
             self._busy = False
+            self._pending.extendleft(reversed(self._hand))
+            self._hand.clear()
+
+    def close(self) -> None:
+        """Write nothing more; whoever still waits is told that nothing is known of its entry."""
+        if self._refusing is None:
             message = "the runtime closed before it was known to be written"
-            error = StoreUnavailableError(message, hint="send it again to the next life")
-            left = [*group, *self._pending]
-            self._pending.clear()
-            for _, _, done in left:
-                done(Failed(error))
+            self._refusing = StoreUnavailableError(message, hint="send it again to the next life")
+        left = [*self._hand, *self._pending]
+        self._hand.clear()
+        self._pending.clear()
+        for _, _, done in left:
+            done(Failed(self._refusing))
 
     @trio.lowlevel.enable_ki_protection
     async def watch(self) -> None:
@@ -123,14 +138,13 @@ class Committer:
         statistics = self.statistics
         results: Sequence[Result]
         while True:
-            if self._fenced is not None:  # found out by another part of this group
-                results = [Failed(self._fenced)] * len(group)
-                break
+            if self._refusing is not None:  # found out by another part of this group, whose owners were all told
+                return
             try:
                 results = await self._commit(entries)
                 break
             except StoreFencedError as error:
-                self._fence(error, group)
+                self._fence(error)
                 return
             except StoreCorruptError as error:
                 if len(group) > 1:  # one bad entry; only that one may fail
@@ -154,6 +168,7 @@ class Committer:
             self._recorder.record("warning", "store.recovered")
             self._on_change("recovered")
         for (_, _, done), result in zip(group, results, strict=True):
+            self._hand.popleft()
             done(result)
 
     async def _commit(self, entries: Sequence[Entry]) -> Sequence[Result]:
@@ -177,15 +192,12 @@ class Committer:
             self._recorder.record("error", "store.degraded", error=type(error).__name__)
             self._on_change("degraded")
 
-    def _fence(self, error: StoreFencedError, group: list[tuple[Entry, int, Done]]) -> None:
+    def _fence(self, error: StoreFencedError) -> None:
         """Write nothing more: another life owns the store."""
-        self._fenced = error
+        self._refusing = error
         self._recorder.record("error", "store.fenced")
-        left = [*group, *self._pending]
-        self._pending.clear()
         self._on_change("fenced")
-        for _, _, done in left:
-            done(Failed(error))
+        self.close()
 
     def _abort(self, _: object) -> trio.lowlevel.Abort:
         """Stop waiting."""

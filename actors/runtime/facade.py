@@ -5,23 +5,29 @@ from contextlib import contextmanager
 
 import trio
 
+from actors.core.alarms import Alarm
 from actors.core.commands import DropReminder
 from actors.core.envelope import Origin
 from actors.core.events import Missed
 from actors.core.ids import ChatId, DropReason, parse_chat_id
 from actors.core.lifecycle import SessionPhase
 from actors.core.reminder import Reminder
+from actors.core.supervision import DownReason
 from actors.ports import Page
 from actors.runtime.accounting import DeadLetter
 from actors.runtime.agent import Overlap, Session, check_overlap
+from actors.runtime.alarms import Alarms
 from actors.runtime.answering import answer_prompt
 from actors.runtime.appointments import order, reminder_of
 from actors.runtime.brancher import Brancher
 from actors.runtime.control import Delete, Stop
+from actors.runtime.crash_reports import CrashReport
 from actors.runtime.directory import Directory, SeedLike, check_going_on
 from actors.runtime.family import Family
+from actors.runtime.loop_metrics import LoopMetrics
 from actors.runtime.mailbox import Reply
-from actors.runtime.observation import Inspection, Statistics, inspection, statistics
+from actors.runtime.monitors import Down, Monitor
+from actors.runtime.observation import Inspection, Quarantined, Statistics, inspection, quarantined, statistics
 from actors.runtime.queue import Queue
 from actors.runtime.receipt import Receipt, Receipts
 from actors.runtime.ref import Ref
@@ -31,13 +37,17 @@ from actors.runtime.router import Overflow, Router
 from actors.runtime.services import Services
 from actors.runtime.subscription import Subscription
 from actors.runtime.supervisor import Supervisor
+from actors.runtime.zombies import Zombie
 
 
 class Runtime:
     """Any number of sessions on one store; made by ``open_runtime``."""
 
-    def __init__(self, services: Services, registry: Registry, supervisor: Supervisor, router: Router) -> None:
+    def __init__(
+        self, services: Services, registry: Registry, supervisor: Supervisor, router: Router, alarms: Alarms
+    ) -> None:
         """Put the pieces together."""
+        self._alarms = alarms
         self._services = services
         self._registry = registry
         self._supervisor = supervisor
@@ -308,10 +318,8 @@ class Runtime:
         Turns that wait go on at once.
         """
         ref = self._registry.get(self._known(chat_id))
-        if ref is not None and ref.phase is SessionPhase.QUARANTINED:
-            self._supervisor.release(ref)
-            if ref.state is not None and ref.state.open_turns and not self._services.stopping:
-                self._supervisor.activate(ref)
+        if ref is not None:
+            self._supervisor.release_and_go_on(ref)
 
     def inspect(self, chat_id: object) -> Inspection:
         """Show what a live session is doing, at once, also while a turn runs.
@@ -322,13 +330,68 @@ class Runtime:
         ref = self._registry.get(parsed) or Ref(parsed, self._services.limits, self._registry.budget)
         return inspection(ref, self._services.epoch)
 
+    def alarms(self) -> tuple[Alarm, ...]:
+        """Show what is out of order now, the oldest first; the limits say from when on something is."""
+        return self._alarms.current
+
+    @contextmanager
+    def loop_metrics(self) -> Iterator[LoopMetrics]:
+        """Count what the loop does while the block runs: steps, their times, tasks; it is slower meanwhile."""
+        metrics = LoopMetrics(self._services.clock.busy_s)
+        trio.lowlevel.add_instrument(metrics)
+        try:
+            yield metrics
+        finally:
+            trio.lowlevel.remove_instrument(metrics)
+
+    def quarantined(self) -> tuple[Quarantined, ...]:
+        """Show the sessions in quarantine, each with the seconds until it is released by itself."""
+        return quarantined(self._services, self._registry)
+
+    def zombies(self) -> tuple[Zombie, ...]:
+        """Show the tasks that were told to end and have not, each with the line where it waits."""
+        return self._services.zombies.alive()
+
+    def crash_reports(self) -> tuple[CrashReport, ...]:
+        """Show the latest crash reports, oldest first; one takes a moment, since it reads what was written last."""
+        return tuple(self._services.crash_reports.kept)
+
+    def monitor(self, chat_id: object, *, restarts: bool = False, passivation: bool = False) -> Monitor:
+        """Watch for the end of a session: ``async with runtime.monitor(chat_id) as monitor: await monitor.wait()``.
+
+        A monitor is told once: when the session is stopped, deleted, quarantined or fenced, or the runtime closes; on
+        request also at its next restart or passivation. For an id without a session it is told at once. A session that
+        is only not live has not ended. Raises InvalidEnvelopeError for an id that does not fit the grammar.
+        """
+        parsed = parse_chat_id(chat_id)
+        if isinstance(parsed, DropReason):
+            raise refused(parsed, chat_id=chat_id)
+        parsed = self._registry.resolve(parsed)
+        asked = {DownReason.RESTARTED} if restarts else set()
+        asked |= {DownReason.PASSIVATED} if passivation else set()
+        return Monitor(self._services.monitors, parsed, frozenset(asked), self._absent)
+
     def dead_letters(self) -> tuple[DeadLetter, ...]:
         """Show the latest dead letters, oldest first."""
         return tuple(self._services.accounts.dead_letters)
 
     def statistics(self) -> Statistics:
         """Show every count and every bound."""
-        return statistics(self._services, self._registry, sent=self._router.sent, live=self._supervisor.live)
+        return statistics(
+            self._services, self._registry, sent=self._router.sent, live=self._supervisor.live, alarms=self._alarms
+        )
+
+    def _absent(self, chat_id: str) -> Down | None:
+        """Say what became of a session that cannot be watched; None if it can."""
+        ref = self._registry.get(chat_id)
+        incarnation = 0 if ref is None else ref.incarnation
+        if chat_id not in self._registry.known:
+            return Down(chat_id, DownReason.ABSENT, incarnation)
+        if self._services.stopping:
+            return Down(chat_id, DownReason.FENCED if self._services.fenced else DownReason.SHUTDOWN, incarnation)
+        if ref is not None and ref.phase is SessionPhase.QUARANTINED:
+            return Down(chat_id, DownReason.QUARANTINED, incarnation)
+        return None
 
     def _known(self, chat_id: object) -> ChatId:
         """Parse an id and return the one that its session has now, or raise why there is none."""
@@ -347,4 +410,4 @@ class Runtime:
         ref = self._registry.get(chat_id)
         if ref is None:
             return
-        await self._supervisor.ended(ref, self._supervisor.end(ref, signal))
+        await self._supervisor.end(ref, signal).wait()

@@ -4,6 +4,7 @@ import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import attrs
 import trio
 
 from actors.core.decision import Policy
@@ -11,18 +12,26 @@ from actors.core.limits import Limits
 from actors.ports import Clock, Journal
 from actors.runtime.accounting import Accounts
 from actors.runtime.agent import Agent
+from actors.runtime.alarms import Alarms
 from actors.runtime.appointments import Appointments
+from actors.runtime.breaker import Breaker
 from actors.runtime.committer import Committer
+from actors.runtime.crash_reports import CrashReports
+from actors.runtime.deadlines import Deadlines
 from actors.runtime.expiry import Expiries
 from actors.runtime.facade import Runtime
 from actors.runtime.kin import Kin
+from actors.runtime.monitors import Monitors
 from actors.runtime.passivation import Passivator
 from actors.runtime.phases import Phases
 from actors.runtime.recorder import Recorder
 from actors.runtime.registry import Registry
 from actors.runtime.router import Router
-from actors.runtime.services import Checkpoints, Deadlines, Services
+from actors.runtime.service_group import Service, ServiceGroup
+from actors.runtime.services import Checkpoints, Services
 from actors.runtime.supervisor import Supervisor
+from actors.runtime.watchdog import Watchdog
+from actors.runtime.zombies import Zombies
 
 
 @asynccontextmanager
@@ -48,34 +57,31 @@ async def run_runtime(
         services = assemble(journal, agent, opened.epoch, limits=limits, clock=clock, recorder=recorder)
         registry = Registry(limits, opened.chat_ids, opened.tombstones, opened.aliases)
         async with trio.open_nursery() as services_nursery:
-            services_nursery.start_soon(services.committer.run, name="committer")
-            services_nursery.start_soon(services.committer.watch, name="committer's watch")
-            services_nursery.start_soon(services.checkpoints.run, name="checkpoints")
-            services_nursery.start_soon(services.deadlines.run, name="deadlines")
-            services_nursery.start_soon(services.expiries.run, name="expiries")
-            services_nursery.start_soon(services.timers.run, name="timers")
+
+            def on_lost() -> None:
+                services.committer.close()
+                services_nursery.cancel_scope.cancel()
+
             async with trio.open_nursery() as sessions_nursery:
                 supervisor = Supervisor(services, registry, sessions_nursery)
-                services_nursery.start_soon(Passivator(services, registry, supervisor).run, name="passivation")
-                router = Router(services, registry, supervisor)
-                phases = Phases(services, registry, supervisor, router)
-                services.store_changed = phases.store_changed
-                appointments = Appointments(services, registry, router)
-                services.fall_due = appointments.fall_due
-                runtime = Runtime(services, registry, supervisor, router)
-                if agent.receive is not None:
-                    services_nursery.start_soon(supervisor.watch, name="handlers' watch")
+                shell = put_together(services, registry, supervisor)
                 try:
-                    await phases.recover(opened.unfinished)
-                    appointments.expect(opened.appointments)
+                    await services_nursery.start(services.group.run, on_lost, name="services")
+                    await shell.phases.recover(opened.unfinished)
+                    shell.appointments.expect(opened.appointments)
                     recorder.record("info", "runtime.opened", epoch=opened.epoch, sessions=len(opened.chat_ids))
-                    yield runtime
+                    yield shell.runtime
                 except BaseException as error:  # noqa: BLE001 - raised again below, outside the nurseries
                     failure = error
                 with trio.CancelScope(shield=True):
-                    await phases.shut_down(limits.drain_s if failure is None else 0.0)
+                    await shell.phases.shut_down(limits.drain_s if failure is None else 0.0)
                 sessions_nursery.cancel_scope.cancel()
+            with trio.move_on_after(limits.phase_s, shield=True):
+                await services.group.stop()
+            services.crash_reports.close()
             services_nursery.cancel_scope.cancel()
+        if services.group.lost is not None:
+            failure = services.group.lost
     finally:
         if supervisor is not None:
             supervisor.abandon()
@@ -90,10 +96,34 @@ async def run_runtime(
         raise failure
 
 
+@attrs.frozen
+class Shell:
+    """The parts that act on sessions from outside."""
+
+    runtime: Runtime
+    phases: Phases
+    appointments: Appointments
+
+
+def put_together(services: Services, registry: Registry, supervisor: Supervisor) -> Shell:
+    """Make the parts that act on sessions, and let the services know those that they call."""
+    router = Router(services, registry, supervisor)
+    phases = Phases(services, registry, supervisor, router)
+    appointments = Appointments(services, registry, router)
+    alarms = Alarms(services, registry)
+    services.put_away = Passivator(services, registry, supervisor).run
+    services.store_changed = phases.store_changed
+    services.fall_due = appointments.fall_due
+    services.watch_alarms = alarms.run
+    services.watchdog.chats = registry.known
+    services.group = group_of(services)
+    return Shell(Runtime(services, registry, supervisor, router, alarms), phases, appointments)
+
+
 def assemble(
     journal: Journal, agent: Agent, epoch: int, *, limits: Limits, clock: Clock, recorder: Recorder
 ) -> Services:
-    """Make what the sessions of a runtime share."""
+    """Make what sessions share."""
 
     def store_changed(what: str) -> None:
         services.store_changed(what)
@@ -110,9 +140,38 @@ def assemble(
         accounts=Accounts(limits.dead_letters_max, recorder, clock),
         checkpoints=Checkpoints(limits.checkpoint_s, clock),
         deadlines=Deadlines(limits.turn_s, clock),
-        kin=Kin(),
         expiries=Expiries(clock.wall_s, look_s=limits.expiry_look_s, batch_max=limits.expiry_batch_max),
         timers=Expiries(clock.now_s, look_s=math.inf, batch_max=limits.expiry_batch_max),
+        kin=Kin(),
+        cooldowns=Deadlines(limits.quarantine_s, clock),
+        stops=Deadlines(limits.cancel_grace_s + limits.phase_s, clock),
+        zombies=Zombies(limits.kill_s, clock, recorder),
+        crash_reports=CrashReports(journal, limits, clock, recorder),
+        monitors=Monitors(),
+        watchdog=Watchdog(limits, recorder),
         activations=trio.Semaphore(limits.activations_max),
+        breaker=Breaker(limits, clock, recorder),
     )
     return services
+
+
+def group_of(services: Services) -> ServiceGroup:
+    """Put the services into the order in which they stand on one another."""
+    group = [
+        Service("committer", services.committer.run),
+        Service("committer's watch", services.committer.watch),
+        Service("checkpoints", services.checkpoints.run),
+        Service("deadlines", services.deadlines.run),
+        Service("expiries", services.expiries.run),
+        Service("timers", services.timers.run),
+        Service("cool-downs", services.cooldowns.run),
+        Service("stops", services.stops.run),
+        Service("zombies", services.zombies.run),
+        Service("crash reports", services.crash_reports.run),
+        Service("handlers' watch", services.watch_handlers),
+        Service("passivation", services.put_away),
+        Service("alarms", services.watch_alarms),
+    ]
+    if services.clock.real:
+        group.append(Service("watchdog", services.watchdog.run))
+    return ServiceGroup(group, services.limits, services.recorder)

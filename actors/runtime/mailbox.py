@@ -356,6 +356,13 @@ class Mailbox:
         self.closed = None
         self._make_room()
 
+    def renew(self) -> None:
+        """Put the letters where whoever still holds the old place does not find them."""
+        old = self.messages
+        self.messages = deque(old)
+        old.clear()
+        self._consumer = None
+
     @property
     def parked(self) -> bool:
         """Whether the session waits for something to be posted; false while it does anything."""

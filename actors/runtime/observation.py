@@ -2,8 +2,10 @@
 
 import attrs
 
+from actors.core.lifecycle import SessionPhase
 from actors.core.limits import Limits
 from actors.core.state import SessionState
+from actors.runtime.alarms import Alarms
 from actors.runtime.ref import Ref
 from actors.runtime.registry import Letters, Registry
 from actors.runtime.services import Services
@@ -38,6 +40,18 @@ class Inspection:
     parent: str | None
     children: int
     reminders: int
+    last_exit: str
+
+
+@attrs.frozen
+class Quarantined:
+    """A session in quarantine: the seconds until it is released by itself, and the turns that wait on disk for it."""
+
+    chat_id: str
+    left_s: float
+    last_error: str
+    restarts: int
+    turns_open: int
 
 
 @attrs.frozen
@@ -79,6 +93,17 @@ class Statistics:
     quarantines: int
     passivations: int
     churn: int
+    fleet_pauses: int
+    service_restarts: int
+    zombies: int
+    crash_reports: int
+    crash_reports_lost: int
+    monitors: int
+    alarms: int
+    alarms_raised: int
+    stalls: int
+    stall_longest_s: float
+    suspensions: int
     abandoned: int
     subscribers: int
     lagged: int
@@ -128,11 +153,15 @@ def inspection(ref: Ref, epoch: int) -> Inspection:
         parent=None if state.standing.parent is None else state.standing.parent.chat_id,
         children=len(live.children) if isinstance(live, Turn) else 0,
         reminders=len(state.standing.reminders),
+        last_exit=str(ref.last_exit or ""),
     )
 
 
-def statistics(services: Services, registry: Registry, *, sent: int, live: int) -> Statistics:
-    """Show every count and every bound; ``sent`` is what the router was given, ``live`` the sessions with a task."""
+def statistics(services: Services, registry: Registry, *, sent: int, live: int, alarms: Alarms) -> Statistics:
+    """Show every count and every bound.
+
+    ``sent`` is what the router was given, ``live`` the sessions with a task, ``alarms`` those of the runtime.
+    """
     counts, writer, recorder = services.accounts.counts, services.committer.statistics, services.recorder
     phases: dict[str, int] = {}
     turns_open = subscribers = 0
@@ -176,6 +205,17 @@ def statistics(services: Services, registry: Registry, *, sent: int, live: int) 
         quarantines=counts.quarantines,
         passivations=counts.passivations,
         churn=services.accounts.churn.per_minute(services.clock.now_s()),
+        fleet_pauses=services.breaker.pauses,
+        service_restarts=services.group.restarts,
+        zombies=len(services.zombies.alive()),
+        crash_reports=len(services.crash_reports.kept),
+        crash_reports_lost=services.crash_reports.lost,
+        monitors=len(services.monitors),
+        alarms=len(alarms.current),
+        alarms_raised=alarms.raised,
+        stalls=services.watchdog.stalls,
+        stall_longest_s=services.watchdog.longest_s,
+        suspensions=services.watchdog.suspensions,
         abandoned=counts.abandoned,
         subscribers=subscribers,
         lagged=counts.lagged,
@@ -188,4 +228,20 @@ def statistics(services: Services, registry: Registry, *, sent: int, live: int) 
         log_lost=recorder.lost,
         log_failed=recorder.failed,
         limits=services.limits,
+    )
+
+
+def quarantined(services: Services, registry: Registry) -> tuple[Quarantined, ...]:
+    """Show the sessions in quarantine."""
+    now_s = services.clock.now_s()
+    return tuple(
+        Quarantined(
+            chat_id=ref.chat_id,
+            left_s=max(0.0, ref.quarantined_until_s - now_s),
+            last_error=ref.last_error,
+            restarts=ref.restarts,
+            turns_open=0 if ref.state is None else len(ref.state.open_turns),
+        )
+        for ref in registry
+        if ref.phase is SessionPhase.QUARANTINED
     )

@@ -82,11 +82,12 @@ class Recorder:
             self._thread.start()
 
     def record(self, level: str, name: str, **fields: object) -> None:
-        """Write one record; never waits and never raises."""
+        """Write one record, of this moment unless ``at_s`` says otherwise; never waits and never raises."""
         if self._thread is None or LEVELS[level] < self._level:
             return
         assert name in RECORDS, f"{name} is not a name of a log record"
-        fields["at_s"] = self._clock.wall_s()
+        if "at_s" not in fields:
+            fields["at_s"] = self._clock.wall_s()
         fields["event"] = name
         try:
             self._queue.put_nowait((level, fields))

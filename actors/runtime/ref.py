@@ -18,6 +18,7 @@ from actors.core.ids import ChatId
 from actors.core.lifecycle import SessionPhase, next_phase
 from actors.core.limits import Limits
 from actors.core.state import SessionState
+from actors.core.supervision import ExitReason
 from actors.core.transcript import Transcript
 from actors.runtime.broadcast import Broadcast, Outbox
 from actors.runtime.mailbox import Budget, Mailbox, Reply
@@ -79,6 +80,8 @@ class Ref:
         "incarnation",
         "kept",
         "last_error",
+        "last_exit",
+        "life",
         "mailbox",
         "origins",
         "overran",
@@ -111,6 +114,10 @@ class Ref:
         self.restarts = 0
         self.quarantined_until_s = 0.0
         self.last_error = ""
+        self.last_exit: ExitReason | None = None
+        """How its last incarnation ended; None before any has."""
+        self.life: object | None = None
+        """The task that lives for it now; the supervisor's own."""
         self.recent: dict[str, Accepted] = {}
         self.executed = 0
         self.origins: dict[int, Origin] | None = None

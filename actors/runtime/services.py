@@ -1,8 +1,7 @@
 """What every session of a runtime shares, handed to each by its supervisor."""
 
-import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol
 
 import attrs
@@ -14,11 +13,19 @@ from actors.core.limits import Limits
 from actors.ports import Clock, Journal
 from actors.runtime.accounting import Accounts
 from actors.runtime.agent import Agent
+from actors.runtime.breaker import Breaker
 from actors.runtime.committer import Committer
+from actors.runtime.crash_reports import CrashReports
+from actors.runtime.deadlines import Deadlines
 from actors.runtime.expiry import Expiries
 from actors.runtime.kin import Kin
+from actors.runtime.monitors import Monitors
 from actors.runtime.recorder import Recorder
+from actors.runtime.ref import Ref
 from actors.runtime.sent import Child, Sent
+from actors.runtime.service_group import ServiceGroup
+from actors.runtime.watchdog import Watchdog
+from actors.runtime.zombies import Zombies
 
 if TYPE_CHECKING:
     from actors.runtime.turn import Turn
@@ -63,49 +70,6 @@ class Checkpoints:
         return trio.lowlevel.Abort.SUCCEEDED
 
 
-class Deadlines:
-    """Tells turns that their time is up; the limit is the same for all, so they wait in the order of their starts."""
-
-    def __init__(self, limit_s: float, clock: Clock) -> None:
-        """Start with no turn."""
-        self._limit_s = limit_s
-        self._clock = clock
-        self._due: dict[Turn, tuple[float, Callable[[Turn], None]]] = {}
-        self._scope = trio.CancelScope()
-
-    def __len__(self) -> int:
-        """Count the turns that have time left."""
-        return len(self._due)
-
-    def add(self, turn: "Turn", overdue: "Callable[[Turn], None]") -> None:
-        """Have ``overdue`` called with the turn when its time is up."""
-        due_s = self._clock.now_s() + self._limit_s
-        if not self._due:
-            self._scope.deadline = due_s
-        self._due[turn] = due_s, overdue
-
-    def discard(self, turn: "Turn") -> None:
-        """Forget a turn; one that is not known is left alone."""
-        self._due.pop(turn, None)
-        if not self._due:
-            self._scope.deadline = math.inf
-
-    @trio.lowlevel.enable_ki_protection
-    async def run(self) -> None:
-        """Serve until cancelled."""
-        while True:
-            first_s = next((due_s for due_s, _ in self._due.values()), math.inf)
-            with trio.CancelScope(deadline=first_s) as self._scope:
-                await trio.sleep_forever()
-            now_s = self._clock.now_s()
-            while self._due:
-                turn, (due_s, overdue) = next(iter(self._due.items()))
-                if due_s > now_s:
-                    break
-                del self._due[turn]
-                overdue(turn)
-
-
 class FamilyPort(Protocol):
     """What the turns of all sessions start in other sessions; each method raises RefusedError with its reason."""
 
@@ -126,8 +90,10 @@ class FamilyPort(Protocol):
 class Services:
     """The runtime as its sessions see it.
 
-    ``spawn`` runs a task that lives at most as long as the runtime; ``moved`` is told of a ref and the id that its
-    session has from now on.
+    ``spawn`` runs a task that lives at most as long as the runtime, and ``watch_handlers`` ends handlers that run for
+    too long: the supervisor's. ``moved`` is told of a ref and the id that its session has from now on. ``put_away``
+    passivates sessions at rest, ``watch_alarms`` looks for what is out of order. ``store_changed`` hears what the
+    writer has to say.
     """
 
     epoch: int
@@ -140,12 +106,23 @@ class Services:
     recorder: Recorder
     accounts: Accounts
     checkpoints: Checkpoints
-    deadlines: Deadlines
+    deadlines: "Deadlines[Turn]"
     expiries: Expiries
     timers: Expiries
     kin: Kin
+    cooldowns: Deadlines[Ref]
+    stops: Deadlines[Ref]
+    zombies: Zombies
+    crash_reports: CrashReports
+    monitors: Monitors
+    watchdog: Watchdog
     activations: trio.Semaphore
+    breaker: Breaker
+    group: ServiceGroup = attrs.field(init=False)
     spawn: Callable[..., None] = lambda *_: None
+    watch_handlers: Callable[[], Awaitable[None]] = trio.sleep_forever
+    put_away: Callable[[], Awaitable[None]] = trio.sleep_forever
+    watch_alarms: Callable[[], Awaitable[None]] = trio.sleep_forever
     store_changed: Callable[[str], None] = lambda _: None
     fall_due: Callable[[ChatId], None] = lambda _: None
     family: FamilyPort | None = None

@@ -4,19 +4,20 @@ Every end of an incarnation becomes an exit reason and is judged by ``core/super
 or given up. The budget is the session's own.
 """
 
+import math
 from collections.abc import Awaitable, Callable
+from functools import partial
 
+import attrs
 import trio
 
-from actors.core.commands import Accept
 from actors.core.ids import ChatId, DropReason
 from actors.core.lifecycle import UP, SessionPhase
 from actors.core.passivation import Reason
 from actors.core.stream import ProgressSignal
-from actors.core.supervision import GiveUp, judge
+from actors.core.supervision import DownReason, ExitReason, GiveUp, judge
 from actors.errors import (
     ActorsError,
-    AskError,
     StoreCorruptError,
     StoreFencedError,
     StoreUnavailableError,
@@ -24,20 +25,12 @@ from actors.errors import (
 from actors.ports import Committed, Erase
 from actors.runtime.actor import Actor, SessionCrashedError
 from actors.runtime.attempt import torn_down, without_cancelled
+from actors.runtime.breaker import Joined
+from actors.runtime.closing import close
 from actors.runtime.committer import Failed, Result
-from actors.runtime.control import (
-    AnswerPrompt,
-    CancelTurn,
-    ControlQueue,
-    Delete,
-    MigrateTo,
-    Order,
-    Passivate,
-    Prepare,
-    RetryTurn,
-    Stop,
-)
-from actors.runtime.mailbox import Letter, Reply, Request
+from actors.runtime.control import Delete, Passivate, Stop
+from actors.runtime.frames import place_in
+from actors.runtime.mailbox import Reply
 from actors.runtime.ref import Ref
 from actors.runtime.refusals import refused
 from actors.runtime.registry import Registry
@@ -50,6 +43,16 @@ _ASKABLE = frozenset({SessionPhase.ACTIVATING, SessionPhase.ACTIVE, SessionPhase
 _TASK = "turn"
 
 
+@attrs.define(eq=False)
+class _Life:
+    """The task of a session; one that was disowned has nothing to say any more."""
+
+    ref: Ref
+    task: trio.lowlevel.Task | None = None
+    actor: Actor | None = None
+    disowned: bool = False
+
+
 class Supervisor:
     """Starts sessions and their turns in one nursery, and sees to their ends."""
 
@@ -60,12 +63,22 @@ class Supervisor:
         self._nursery = nursery
         self.live = 0
         services.spawn = self.spawn
-        services.moved = registry.rename
+        services.moved = self._moved
+        if services.agent.receive is not None:
+            services.watch_handlers = self.watch
 
     @property
     def tasks(self) -> list[str]:
         """Name the tasks of sessions and turns that run now."""
         return sorted(task.name for task in self._nursery.child_tasks)
+
+    def _moved(self, ref: Ref, new_id: ChatId) -> None:
+        """Know a session under its new id, whoever watches it and its task too."""
+        old_id, life = ref.chat_id, ref.life
+        self._registry.rename(ref, new_id)
+        self._services.monitors.rename(old_id, new_id)
+        if isinstance(life, _Life) and life.task is not None:
+            life.task.name = new_id
 
     def activate(self, ref: Ref) -> None:
         """Bring a session up; its mailbox takes messages from now on."""
@@ -75,8 +88,13 @@ class Supervisor:
             del self._registry.away[ref.chat_id]
             self._services.accounts.churn.note(self._services.clock.now_s())
         self._registry.move(ref, "activate")
+        self._begin(ref)
+
+    def _begin(self, ref: Ref, error: BaseException | None = None) -> None:
+        """Start the task of a session; it begins with the judgement of an error if there was one."""
         self.live += 1
-        self._nursery.start_soon(self._life, ref, name=ref.chat_id)
+        ref.life = life = _Life(ref)
+        self._nursery.start_soon(self._live, life, error, name=ref.chat_id)
 
     def passivate(self, ref: Ref, reason: Reason, reply: Reply | None = None) -> None:
         """Have a session put away if it is at rest; ``reply`` is told whether it was.
@@ -98,6 +116,7 @@ class Supervisor:
 
     def release(self, ref: Ref) -> None:
         """Let a session out of quarantine; it comes up with the next message."""
+        self._services.cooldowns.discard(ref)
         self._registry.move(ref, "release")
         ref.failures = ()
         ref.mailbox.reopen()
@@ -106,14 +125,51 @@ class Supervisor:
     def finish(self, ref: Ref) -> None:
         """End a session that has no incarnation: take it out of the registry, erase it if that was asked."""
         self._registry.move(ref, "stop")
-        self.live += 1
-        self._nursery.start_soon(self._life, ref, name=ref.chat_id)
+        self._begin(ref)
+
+    def release_and_go_on(self, ref: Ref) -> None:
+        """Let a session out of quarantine, and have the turns that wait in it go on; nothing if it is not there."""
+        if ref.phase is SessionPhase.QUARANTINED and self._registry.get(ref.chat_id) is ref:
+            self.release(ref)
+            if ref.state is not None and ref.state.open_turns and not self._services.stopping:
+                self.activate(ref)
+
+    def expect_end(self, ref: Ref) -> None:
+        """See that a session that was told to leave does: after its grace it is killed."""
+        if ref.life is not None:
+            self._services.stops.add(ref, self.kill)
+
+    def kill(self, ref: Ref) -> None:
+        """Cancel a session's task now; if it does not end within ``kill_s`` it is taken out of the way as a zombie."""
+        life = ref.life
+        if isinstance(life, _Life) and life.actor is not None and ref.scope is not None:
+            if not ref.scope.cancel_called:
+                self._services.zombies.expect_end(life.actor, partial(self._disown, life, life.actor))
+            ref.scope.cancel()
+
+    def _disown(self, life: "_Life", actor: Actor) -> None:
+        """Take a task whose incarnation did not end out of the way; the session goes on in another one."""
+        ref = life.ref
+        if life.disowned or life.actor is not actor or life.task is None:
+            return
+        life.disowned = True
+        self.live -= 1
+        actor.leave()
+        self._services.zombies.add(life.task, ref.chat_id, ref.incarnation)
+        ref.mailbox.renew()
+        ref.handling_since_s, ref.overran, ref.scope, ref.last_exit = math.inf, False, None, ExitReason.KILLED
+        error = TimeoutError("a handler did not end when it was told to")
+        error.__traceback__ = None
+        self._begin(ref, error)
 
     def abandon(self) -> None:
         """Answer everybody who still waits for something, after the nursery of the sessions has closed."""
+        self._services.monitors.tell_all(DownReason.FENCED if self._services.fenced else DownReason.SHUTDOWN)
         for ref in self._registry:
             erasing = ref.erasing or any(isinstance(signal, Delete) for signal in ref.mailbox.control.values())
-            self._close(ref, DropReason.FENCED if self._services.fenced else DropReason.STOPPING)
+            close(
+                self._services, self._registry, ref, DropReason.FENCED if self._services.fenced else DropReason.STOPPING
+            )
             ref.broadcast.close()
             for reply in ref.ending:
                 if erasing and not ref.erased:
@@ -122,9 +178,9 @@ class Supervisor:
                 else:
                     reply.set(None)
 
-    def spawn(self, work: Callable[..., Awaitable[None]], *arguments: object) -> None:
+    def spawn(self, work: Callable[..., Awaitable[None]], *arguments: object, name: str = _TASK) -> None:
         """Run a task beside the sessions; whatever it raises is caught and counted as a bug of ours."""
-        self._nursery.start_soon(self._guarded, work, arguments, name=_TASK)
+        self._nursery.start_soon(self._guarded, work, arguments, name=name)
 
     @trio.lowlevel.enable_ki_protection
     async def watch(self) -> None:
@@ -136,7 +192,7 @@ class Supervisor:
             for ref in self._registry:
                 if now_s - ref.handling_since_s >= limit_s and ref.scope is not None:
                     ref.overran = True
-                    ref.scope.cancel()
+                    self.kill(ref)
 
     @trio.lowlevel.enable_ki_protection
     async def _guarded(self, work: Callable[..., Awaitable[None]], arguments: tuple[object, ...]) -> None:
@@ -150,11 +206,18 @@ class Supervisor:
             self._services.recorder.record("error", "session.crashed", error=type(error).__name__, place="task")
 
     @trio.lowlevel.enable_ki_protection
-    async def _life(self, ref: Ref) -> None:
-        """Run one incarnation after another until the session ends."""
+    async def _live(self, life: "_Life", error: BaseException | None) -> None:
+        """Run one incarnation after another until the session ends, or until this task is disowned."""
+        ref = life.ref
+        life.task = trio.lowlevel.current_task()
         try:
             while ref.phase not in _ENDED:
-                delay_s = 0.0 if ref.phase is SessionPhase.STOPPING else await self._incarnation(ref)
+                delay_s = 0.0
+                if ref.phase is not SessionPhase.STOPPING:
+                    delay_s = await self._incarnation(life) if error is None else self._failed(ref, error)
+                    error = None
+                if life.disowned:
+                    return
                 if ref.phase is SessionPhase.RESTARTING:
                     await self._pause(ref, delay_s)
                 if ref.phase is SessionPhase.PASSIVATING:
@@ -163,12 +226,16 @@ class Supervisor:
                     return
                 if ref.phase is SessionPhase.STOPPING:
                     await self._end(ref)
-        except BaseException as error:
-            if without_cancelled(error) is None and torn_down():
+        except BaseException as raised:
+            if without_cancelled(raised) is None and torn_down():
                 raise
-            self._give_up(ref, error)
+            if not life.disowned:
+                self._give_up(ref, raised)
         finally:
-            self.live -= 1
+            if not life.disowned:
+                self.live -= 1
+                ref.life = None
+                self._services.stops.discard(ref)
 
     def _give_up(self, ref: Ref, error: BaseException) -> None:
         """Quarantine a session whose supervision itself has failed, by a bug or a faulty clock: the others go on."""
@@ -176,37 +243,56 @@ class Supervisor:
         counts.crashes += 1
         counts.quarantines += 1
         ref.last_error = type(error).__name__
+        ref.last_exit = ExitReason.QUARANTINED
         ref.quarantined_until_s = self._services.clock.now_s() + self._services.limits.quarantine_s
         self._registry.force(ref, SessionPhase.QUARANTINED)
         self._services.recorder.record(
-            "error", "session.quarantined", chat_id=ref.chat_id, error=ref.last_error, place=_place(error)
+            "error", "session.quarantined", chat_id=ref.chat_id, error=ref.last_error, place=place_in(error)
         )
-        self._close(ref, DropReason.QUARANTINED)
+        close(self._services, self._registry, ref, DropReason.QUARANTINED)
         ending, ref.ending = ref.ending, []
         for reply in ending:
             reply.fail(refused(DropReason.QUARANTINED, chat_id=ref.chat_id))
+        self._services.crash_reports.note(ref, ExitReason.QUARANTINED, error, "service")
+        self._cool_down(ref)
 
-    async def _incarnation(self, ref: Ref) -> float:
+    def _cool_down(self, ref: Ref) -> None:
+        """Have a quarantined session released when its cool-down is over, and tell who watches it."""
+        self._services.cooldowns.add(ref, self.release_and_go_on)
+        self._services.monitors.tell(ref.chat_id, DownReason.QUARANTINED, ref.incarnation)
+
+    async def _incarnation(self, life: "_Life") -> float:
         """Run one incarnation behind the barrier; return how long to wait before the next."""
-        services = self._services
+        ref, services = life.ref, self._services
         ref.incarnation += 1
         services.accounts.counts.activations += 1
         error: BaseException | None = None
+        exit_reason = ExitReason.KILLED
+        actor = life.actor = Actor(ref, services)
         try:
             with trio.CancelScope() as ref.scope:
-                await Actor(ref, services).run(lambda: self._ready(ref), lambda: self._registry.move(ref, "passivate"))
+                exit_reason = await actor.run(lambda: self._ready(ref), lambda: self._registry.move(ref, "passivate"))
         except BaseException as raised:  # the barrier: every kind, groups included
             error = without_cancelled(raised) or raised
             if isinstance(error, trio.Cancelled) and torn_down():
+                ref.last_exit = ExitReason.SHUTDOWN
                 raise
+            recovering = ref.phase is SessionPhase.ACTIVATING
+            exit_reason = ExitReason.INIT_FAILED if recovering else ExitReason.CRASHED
+            if isinstance(error, StoreFencedError):
+                exit_reason = ExitReason.FENCED
         else:
-            if ref.overran:
+            if ref.overran and not life.disowned:
                 error = TimeoutError("a handler took longer than the limit handler_s")
+                exit_reason = ExitReason.CRASHED
         finally:
-            ref.overran = False
-            ref.turn = None
+            life.actor = None
+            services.zombies.ended(actor)
+        if life.disowned:
+            return 0.0
+        ref.overran, ref.turn, ref.last_exit = False, None, exit_reason
         if error is not None and ref.phase is not SessionPhase.STOPPING:
-            return self._failed(ref, error)
+            return self._failed(ref, error, actor.doing)
         if ref.phase is not SessionPhase.STOPPING and ref.phase is not SessionPhase.PASSIVATING:
             self._registry.move(ref, "stop")
         return 0.0
@@ -229,6 +315,7 @@ class Supervisor:
     def _note_passivation(self, ref: Ref, reason: Reason) -> None:
         """Count and log that a session was put away."""
         self._services.accounts.counts.passivations += 1
+        self._services.monitors.tell(ref.chat_id, DownReason.PASSIVATED, ref.incarnation)
         self._services.recorder.record("debug", "session.passivated", chat_id=ref.chat_id, seq=ref.seq, reason=reason)
 
     def _ready(self, ref: Ref) -> None:
@@ -244,17 +331,19 @@ class Supervisor:
             incarnation=ref.incarnation,
         )
 
-    def _failed(self, ref: Ref, error: BaseException) -> float:
-        """Judge a crash."""
+    def _failed(self, ref: Ref, error: BaseException, doing: str = "tell") -> float:
+        """Judge a crash of a session that was ``doing`` something."""
         services = self._services
         cause = error.__cause__ if isinstance(error, SessionCrashedError) and error.__cause__ else error
         ref.last_error = type(cause).__name__
         counts = services.accounts.counts
         if isinstance(error, StoreFencedError):
             self._registry.move(ref, "fence")
-            self._close(ref, DropReason.FENCED)
+            close(self._services, self._registry, ref, DropReason.FENCED)
+            services.monitors.tell(ref.chat_id, DownReason.FENCED, ref.incarnation)
             ref.broadcast.close()
             return 0.0
+        services.crash_reports.note(ref, ref.last_exit or ExitReason.CRASHED, cause, doing)
         if isinstance(error, StoreUnavailableError):  # the disk's fault, not the session's
             self._registry.move(ref, "crash")
             delay_s = services.limits.commit_retry_last_s * services.clock.dice()
@@ -269,9 +358,12 @@ class Supervisor:
             return delay_s
         counts.crashes += 1
         services.recorder.limited(
-            "error", "session.crashed", ref.chat_id, chat_id=ref.chat_id, error=ref.last_error, place=_place(cause)
+            "error", "session.crashed", ref.chat_id, chat_id=ref.chat_id, error=ref.last_error, place=place_in(cause)
         )
         now_s = services.clock.now_s()
+        joined = None if isinstance(error, StoreCorruptError) else services.breaker.failed(ref.chat_id, self.live)
+        if joined is not None:
+            return self._join(ref, joined)
         verdict = judge(ref.failures, now_s, services.clock.dice(), services.limits)
         if isinstance(error, StoreCorruptError):
             services.recorder.record("error", "session.corrupt", chat_id=ref.chat_id, error=ref.last_error)
@@ -279,20 +371,36 @@ class Supervisor:
         if isinstance(verdict, GiveUp):
             counts.quarantines += 1
             ref.quarantined_until_s = verdict.until_s
+            ref.last_exit = ExitReason.QUARANTINED
+            services.breaker.forget(ref.chat_id)
             self._registry.move(ref, "give_up")
             failures = len(ref.failures) + 1
             services.recorder.record("error", "session.quarantined", chat_id=ref.chat_id, failures=failures)
             ref.broadcast.progress(ProgressSignal(ref.chat_id, 0, "quarantined", ref.last_error))
-            self._close(ref, DropReason.QUARANTINED)
+            close(self._services, self._registry, ref, DropReason.QUARANTINED)
+            self._cool_down(ref)
             return 0.0
-        counts.restarts += 1
-        ref.restarts += 1
         ref.failures = verdict.failures
+        return self._restart(ref, verdict.delay_s)
+
+    def _join(self, ref: Ref, joined: Joined) -> float:
+        """Let a session wait with the fleet; nobody's budget pays for what failed together."""
+        for chat_id in joined.forgiven:
+            other = self._registry.get(chat_id)
+            if other is not None:
+                other.failures = tuple(at_s for at_s in other.failures if at_s <= joined.since_s)
+        return self._restart(ref, joined.delay_s)
+
+    def _restart(self, ref: Ref, delay_s: float) -> float:
+        """Have a new incarnation follow after a delay."""
+        self._services.accounts.counts.restarts += 1
+        ref.restarts += 1
         self._registry.move(ref, "crash")
-        services.recorder.limited(
-            "warning", "session.restarting", ref.chat_id, chat_id=ref.chat_id, delay_s=round(verdict.delay_s, 3)
+        self._services.recorder.limited(
+            "warning", "session.restarting", ref.chat_id, chat_id=ref.chat_id, delay_s=round(delay_s, 3)
         )
-        return verdict.delay_s
+        self._services.monitors.tell(ref.chat_id, DownReason.RESTARTED, ref.incarnation)
+        return delay_s
 
     async def _pause(self, ref: Ref, delay_s: float) -> None:
         """Wait before a restart; messages gather meanwhile, and a stop is heard."""
@@ -319,11 +427,20 @@ class Supervisor:
             self._registry.move(ref, "stopped")
             self._services.recorder.record("debug", "session.stopped", chat_id=ref.chat_id, seq=ref.seq)
         gone = DropReason.FENCED if self._services.fenced else DropReason.STOPPING
-        self._close(ref, DropReason.DELETED_CHAT if ref.erased else gone)
+        close(self._services, self._registry, ref, DropReason.DELETED_CHAT if ref.erased else gone)
         self._registry.remove(ref)
+        self._services.monitors.tell(ref.chat_id, self._down(ref), ref.incarnation)
         ref.broadcast.close()
         for reply in ref.ending:
             _ = reply.set(None) if error is None else reply.fail(error)
+
+    def _down(self, ref: Ref) -> DownReason:
+        """Say what a monitor of a session that has ended is told."""
+        if ref.erased:
+            return DownReason.DELETED
+        if self._services.fenced:
+            return DownReason.FENCED
+        return DownReason.SHUTDOWN if self._services.stopping else DownReason.STOPPED
 
     async def _erase(self, ref: Ref) -> ActorsError | None:
         """Erase a session whose incarnation has ended, its children first; return why it could not be, if so."""
@@ -350,16 +467,19 @@ class Supervisor:
             children = await self._services.journal.children(chat_id, rows_max)
             while children and not self._services.fenced:
                 refs = [self._registry.get_or_insert(child) for child in children]
-                ends = [(child, self.end(child, Delete())) for child in refs]
-                for child, reply in ends:
-                    await self.ended(child, reply)
+                ends = [self.end(child, Delete()) for child in refs]
+                for reply in ends:
+                    await reply.wait()
                 children = await self._services.journal.children(chat_id, rows_max)
         except ActorsError as error:
             return error
         return None
 
     def end(self, ref: Ref, signal: Stop | Delete) -> Reply:
-        """Have a session end; the reply is answered when it has. One that is fenced has ended already."""
+        """Have a session end; the reply is answered when it has. One that is fenced has ended already.
+
+        It has its grace to leave, is killed after it, and given up if even then it does not end.
+        """
         reply = Reply()
         if ref.phase is SessionPhase.FENCED:
             reply.set(None)
@@ -370,65 +490,8 @@ class Supervisor:
             self._registry.move(ref, "stop")
         elif ref.phase is not SessionPhase.STOPPING:
             self.finish(ref)
+        self.expect_end(ref)
         return reply
-
-    async def ended(self, ref: Ref, reply: Reply) -> None:
-        """Wait for the end of a session that was told to end; one that is held up by its handler is cancelled."""
-        limits = self._services.limits
-        with trio.move_on_after(limits.cancel_grace_s + limits.phase_s):
-            await reply.wait()
-            return
-        if ref.scope is not None:  # a handler that does not return is cancelled; the life of the session does the rest
-            ref.scope.cancel()
-        await reply.wait()
-
-    def _close(self, ref: Ref, reason: DropReason) -> None:
-        """Close the mailbox for a reason; everything in it is answered or becomes a dead letter."""
-        for letter in ref.mailbox.close(reason):
-            self._settle(ref, letter, reason)
-        for signal in list(ref.mailbox.control.values()):
-            match signal:
-                case CancelTurn(reply=reply):
-                    reply.set(False)
-                case (
-                    AnswerPrompt(reply=reply)
-                    | ControlQueue(reply=reply)
-                    | RetryTurn(reply=reply)
-                    | Order(reply=reply)
-                    | Prepare(reply=reply)
-                    | MigrateTo(reply=reply)
-                ):
-                    reply.fail(refused(reason, chat_id=ref.chat_id))
-                case Passivate():
-                    signal.answer(put_away=False)
-                case _:
-                    pass
-        ref.mailbox.control.clear()
-        ref.mailbox.inner.clear()
-        ref.release_waiters()
-        self._registry.retire(ref)
-
-    def _settle(self, ref: Ref, letter: Letter, reason: DropReason) -> None:
-        """Account for a letter that will not be handled."""
-        kind = "tell" if not isinstance(letter, Request) else "accept" if type(letter.payload) is Accept else "ask"
-        ref.dead += 1
-        self._services.accounts.bury(ref.chat_id, reason, kind, letter.size_bytes)
-        if isinstance(letter, Request):
-            error: ActorsError = refused(reason, chat_id=ref.chat_id)
-            if not isinstance(letter.payload, Accept):
-                error = AskError(str(error), outcome="not_started", chat_id=ref.chat_id)
-            letter.reply.fail(error)
-
-
-def _place(error: BaseException) -> str:
-    """Name the innermost line an error came from."""
-    trace = error.__traceback__
-    place = "unknown"
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        place = f"{code.co_filename.rpartition('/')[2]}:{trace.tb_lineno} {code.co_name}"
-        trace = trace.tb_next
-    return place
 
 
 def _told_to_leave(ref: Ref) -> bool:

@@ -153,6 +153,7 @@ class Turn:
         "number",
         "pieces",
         "prompts",
+        "reports",
         "rooms",
         "saved_state",
         "scope",
@@ -205,6 +206,8 @@ class Turn:
         self.flushing = False
         self.unsaved_bytes = 0
         self.pieces = 0
+        self.reports = 0
+        """How often progress was shown."""
         self.unwritten: deque[TextAppended] = deque()
         """Text that was handed over and is not on disk yet, in order; the session takes it out when it is."""
         self.prompts: dict[int, Reply] = {}
@@ -270,6 +273,7 @@ class Turn:
     async def progress(self, name: str, value: str = "") -> None:
         """Show something that is not kept: typing, the progress of a tool. ``name`` is a short word."""
         self._check_open()
+        self.reports += 1
         self._port.progress(self, name, clean_text(value))
         await self._breathe()
 

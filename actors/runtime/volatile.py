@@ -31,6 +31,9 @@ class Handler(Desk):
         self._session = Session(ref.chat_id, ref.incarnation, self)
         self._timers: Timers | None = None
         self._aside: Letter | None = None
+        self._gone = False
+        self.doing = "tell"
+        """The kind of the message whose handler raised."""
         ref.mailbox.bring_back()
 
     async def handle(self) -> Exception | None:
@@ -75,13 +78,25 @@ class Handler(Desk):
             self._take_back(session.letter)
         except Exception as error:  # noqa: BLE001 - the border to the host's code; judged by the supervisor
             self._take_back(session.letter)
+            self.doing = "ask" if isinstance(session.letter, Request) else "tell"
             return error
         finally:
-            ref.handling_since_s = math.inf
             session.letter = self._aside = None
+            if not self._gone:  # or this is what is left of an earlier incarnation
+                ref.handling_since_s = math.inf
             if box.bytes_taken:
                 box.gave()
         return None
+
+    def leave(self) -> None:
+        """Answer who still waits for the handler: its incarnation has ended, and what it still does goes nowhere."""
+        self._gone = True
+        if self._timers is not None:
+            self._timers.close()
+        letter = self._session.letter
+        if isinstance(letter, Request):
+            message = "the handler did not end when it was told to"
+            letter.reply.fail(HandlerError(message, outcome="unknown", chat_id=self._ref.chat_id))
 
     async def _handle_special(self, letter: Letter) -> None:
         """Handle a volatile message that has a deadline or an asker; whatever happens, the asker is answered."""
@@ -119,6 +134,8 @@ class Handler(Desk):
 
     @override
     def set_aside(self, letter: Letter) -> bool:
+        if self._gone:
+            return False
         if letter is self._aside:
             return any(each is letter for each in self._ref.mailbox.stashed)
         self._aside = letter
@@ -135,7 +152,7 @@ class Handler(Desk):
 
     @override
     def bring_back(self) -> int:
-        return self._ref.mailbox.bring_back()
+        return 0 if self._gone else self._ref.mailbox.bring_back()
 
     @override
     def start_timer(self, key: object, payload: object, every_s: object, after_s: object) -> None:
@@ -146,11 +163,6 @@ class Handler(Desk):
     @override
     def stop_timer(self, key: object) -> bool:
         return self._timers is not None and self._timers.stop(key)
-
-    def close(self) -> None:
-        """Stop the timers: the incarnation has ended."""
-        if self._timers is not None:
-            self._timers.close()
 
     def _take_back(self, letter: Letter | None) -> None:
         """Count a message as handled whose handler set it aside and then failed all the same: it is not run again."""

@@ -15,6 +15,8 @@ class VirtualClock(SystemClock):
     come from the seed; dice given in ``rolls`` come first.
     """
 
+    real = False
+
     def __init__(self, seed: int = 0, *, wall_s: float = 1_750_000_000.0, rolls: Sequence[float] = ()) -> None:
         """Start at a moment."""
         super().__init__(seed)

@@ -14,7 +14,7 @@ COUNTS: Final = [name for name, field in FIELDS.items() if isinstance(field.defa
 SECONDS: Final = [name for name, field in FIELDS.items() if isinstance(field.default, float)]
 
 NO_NUMBERS: tuple[object, ...] = (None, "5", b"5", [], True, False, 1j, math.nan, math.inf, -math.inf, -1, 10**30)
-UNITS = ("_s", "_bytes_max", "_max", "_share")
+UNITS = ("_s", "_bytes_max", "_max", "_min", "_share")
 
 
 def limits(name: str, value: object) -> Limits:

@@ -14,16 +14,23 @@ from actors.core.state import QueuedTurn, RunningTurn, SessionState
 from actors.runtime.accounting import Accounts
 from actors.runtime.agent import Receive, agent
 from actors.runtime.attempt import Outlet
+from actors.runtime.breaker import Breaker
 from actors.runtime.committer import Committer
+from actors.runtime.crash_reports import CrashReports
+from actors.runtime.deadlines import Deadlines
 from actors.runtime.expiry import Expiries
 from actors.runtime.facade import Runtime
 from actors.runtime.kin import Kin
 from actors.runtime.mailbox import Budget
+from actors.runtime.monitors import Monitors
 from actors.runtime.phases import Phases
 from actors.runtime.recorder import Recorder
 from actors.runtime.ref import Ref
-from actors.runtime.services import Checkpoints, Deadlines, Services
+from actors.runtime.service_group import ServiceGroup
+from actors.runtime.services import Checkpoints, Services
 from actors.runtime.turn import Turn
+from actors.runtime.watchdog import Watchdog
+from actors.runtime.zombies import Zombies
 from actors.store.memory import MemoryJournal
 from actors.testing import ScriptedAgent, VirtualClock, records_of
 
@@ -78,9 +85,16 @@ def bench(
         kin=Kin(),
         expiries=Expiries(clock.wall_s, look_s=bounds.expiry_look_s, batch_max=bounds.expiry_batch_max),
         timers=Expiries(clock.now_s, look_s=math.inf, batch_max=bounds.expiry_batch_max),
+        cooldowns=Deadlines(bounds.quarantine_s, clock),
+        stops=Deadlines(bounds.phase_s, clock),
+        zombies=Zombies(bounds.kill_s, clock, recorder),
+        crash_reports=CrashReports(journal, bounds, clock, recorder),
+        monitors=Monitors(),
+        watchdog=Watchdog(bounds, recorder),
         activations=trio.Semaphore(1),
-        spawn=lambda *_: None,
+        breaker=Breaker(bounds, clock, recorder),
     )
+    services.group = ServiceGroup((), bounds, recorder)
     return Bench(Ref(CHAT, bounds, Budget(bounds.memory_bytes_max)), services, log, clock)
 
 

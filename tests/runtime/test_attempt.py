@@ -13,7 +13,7 @@ from actors.core.ids import DropReason
 from actors.core.lifecycle import PartStatus, TurnStatus
 from actors.core.stream import ProgressSignal, TextSignal
 from actors.core.transcript import Transcript
-from actors.runtime.attempt import end_of, place_of, run_agent, torn_down, without_cancelled, words_of
+from actors.runtime.attempt import end_of, run_agent, torn_down, without_cancelled, words_of
 from actors.runtime.broadcast import Outbox
 from actors.runtime.inner import Done, Flush, Written
 from actors.runtime.turn import Turn
@@ -201,21 +201,6 @@ def test_the_words_of_a_rejection_are_storable_and_short() -> None:
     assert words_of(Reject("x" * 1000)) == "x" * 200
     assert words_of(Reject("\ud800")) == "?"
     assert words_of(Wordless()) == ""
-
-
-async def test_the_place_of_a_task_is_the_line_where_it_waits(autojump_clock: MockClock) -> None:
-    """The innermost frame: what an operator must look at."""
-    assert place_of(None) == "unknown"
-    made = bench(answer=ScriptedAgent([Hang()]))
-    turn = made.turn()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(run_agent, made.services.agent, turn, made.ref.mailbox)
-        await wait_all_tasks_blocked()
-        file, _, rest = place_of(turn.task).partition(":")
-        assert file.endswith(".py")
-        assert rest.split()[0].isdecimal()
-        assert "sleep_forever" in rest or "wait_task_rescheduled" in rest or "_async_yield" in rest
-        nursery.cancel_scope.cancel()
 
 
 async def test_text_is_shown_at_once_and_due_for_the_disk_once(autojump_clock: MockClock) -> None:

@@ -290,3 +290,45 @@ async def test_an_erasure_is_written_in_its_place(autojump_clock: MockClock) -> 
         await wait_all_tasks_blocked()
         assert await journal.load(ChatId("live:a")) is None
     assert [name for name, _ in watched.told] == ["live:a", "erased", "live:b"]
+
+
+async def test_s2_a_writer_that_is_started_again_loses_and_doubles_no_entry(autojump_clock: MockClock) -> None:
+    """Whoever was told is not told again; the rest of the group is written by the next run, in the same order."""
+    journal = FaultyJournal(MemoryJournal())
+    await journal.open(takeover=False)
+    watched = Watched(journal, Limits())
+    broken = True
+
+    def fail_once(result: Result) -> None:
+        nonlocal broken
+        watched.told.append(("live:b", result))
+        if broken:
+            broken = False
+            raise ValueError
+
+    watched.submit("live:a")
+    event = Event(ChatId("live:b"), 1, 1, 0.0, SessionCreated())
+    watched.committer.submit(Append(ChatId("live:b"), 0, (event,)), 1, fail_once)
+    watched.submit("live:c")
+    watched.submit("live:d")
+    with pytest.raises(ValueError, match=r"^$"):
+        await watched.committer.run()
+    assert not watched.committer.idle
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watched.committer.run)
+        await wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert watched.told == [(f"live:{name}", Committed()) for name in "abcd"]
+    for name in "abcd":
+        assert len(await journal.events(ChatId(f"live:{name}"), 0, 10)) == 1
+
+
+async def test_a_writer_that_is_closed_tells_whoever_waits_and_whoever_comes(autojump_clock: MockClock) -> None:
+    """Nobody waits for a writer that is not there any more."""
+    journal = FaultyJournal(MemoryJournal())
+    await journal.open(takeover=False)
+    watched = Watched(journal, Limits())
+    watched.submit("live:a")
+    watched.committer.close()
+    watched.submit("live:b")
+    assert [name for name, result in watched.told if isinstance(result, Failed)] == ["live:a", "live:b"]

@@ -9,6 +9,7 @@ import trio
 from trio.testing import MockClock
 
 from actors import Limits, OverloadedError, Runtime, Session, UnknownChatError, agent
+from actors.runtime.alarms import Alarms
 from actors.runtime.observation import Statistics, inspection, statistics
 from actors.runtime.registry import Letters, Registry
 from actors.testing import Call, Do, Raise, Say, ScriptedAgent, Wait, checked_runtime, settle
@@ -179,7 +180,8 @@ async def test_a_sum_that_is_wrong_is_known_to_be_wrong(
 ) -> None:
     """Otherwise the check after every test would prove nothing."""
     made = bench()
-    empty = statistics(made.services, Registry(made.services.limits, (), ()), sent=0, live=0)
+    registry = Registry(made.services.limits, (), ())
+    empty = statistics(made.services, registry, sent=0, live=0, alarms=Alarms(made.services, registry))
     shown = attrs.evolve(empty, sent=10, refused=1, given_up=2, letters=Letters(7, 3, 2, 1, 1))
     assert spoil(shown).closed is closed
 

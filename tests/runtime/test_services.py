@@ -1,4 +1,4 @@
-"""What sessions share: checkpoints and deadlines come in order and in time, for the turns that are still open."""
+"""What sessions share: checkpoints come in order and in time, for the turns that are still open."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,7 +8,7 @@ import trio
 from trio.testing import MockClock
 
 from actors.core.lifecycle import PartStatus
-from actors.runtime.services import Checkpoints, Deadlines
+from actors.runtime.services import Checkpoints
 from actors.runtime.turn import Turn
 from actors.testing import VirtualClock
 from tests.runtime.by_hand import bench
@@ -27,7 +27,7 @@ class Notes:
 
 
 @asynccontextmanager
-async def running(service: Checkpoints | Deadlines) -> AsyncIterator[Notes]:
+async def running(service: Checkpoints) -> AsyncIterator[Notes]:
     """Run a service until the block is left."""
     async with trio.open_nursery() as nursery:
         nursery.start_soon(service.run)
@@ -117,74 +117,3 @@ async def test_a_turn_that_is_due_again_while_it_is_asked_is_asked_again(autojum
         checkpoints.add(turn, flush)
         await trio.sleep(10.0)
     assert notes.calls == [(1.0, 1), (2.0, 1), (3.0, 1)]
-
-
-async def test_turns_are_told_that_their_time_is_up_in_the_order_of_their_starts(autojump_clock: MockClock) -> None:
-    """Each at its own moment, once."""
-    deadlines = Deadlines(10.0, VirtualClock())
-    async with running(deadlines) as notes:
-        for turn in turns(3):
-            deadlines.add(turn, notes.note)
-            await trio.sleep(2.0)
-        assert len(deadlines) == 3
-        await trio.sleep(60.0)
-    assert notes.calls == [(10.0, 1), (12.0, 2), (14.0, 3)]
-    assert len(deadlines) == 0
-
-
-@pytest.mark.parametrize("ended", [1, 2, 3])
-async def test_a_turn_that_has_ended_is_not_told_anything(ended: int, autojump_clock: MockClock) -> None:
-    """Nor are the others told too early or too late."""
-    deadlines = Deadlines(10.0, VirtualClock())
-    made = turns(3)
-    async with running(deadlines) as notes:
-        for turn in made:
-            deadlines.add(turn, notes.note)
-            await trio.sleep(1.0)
-        deadlines.discard(made[ended - 1])
-        deadlines.discard(made[ended - 1])
-        assert len(deadlines) == 2
-        await trio.sleep(60.0)
-    assert notes.calls == [(9.0 + number, number) for number in (1, 2, 3) if number != ended]
-
-
-async def test_a_turn_that_starts_when_none_is_left_has_its_own_time(autojump_clock: MockClock) -> None:
-    """Neither that of the one that has ended, nor for ever."""
-    deadlines = Deadlines(10.0, VirtualClock())
-    first, second = turns(2)
-    async with running(deadlines) as notes:
-        deadlines.add(first, notes.note)
-        await trio.sleep(9.0)
-        deadlines.discard(first)
-        await trio.sleep(100.0)
-        deadlines.add(second, notes.note)
-        await trio.sleep(60.0)
-    assert notes.calls == [(119.0, 2)]
-
-
-async def test_a_turn_that_started_before_the_service_ran_has_its_time(autojump_clock: MockClock) -> None:
-    """Recovery starts turns early."""
-    deadlines, early = Deadlines(10.0, VirtualClock()), Notes()
-    for turn in turns(2):
-        deadlines.add(turn, early.note)
-        await trio.sleep(1.0)
-    async with running(deadlines):
-        await trio.sleep(60.0)
-    assert early.calls == [(10.0, 1), (11.0, 2)]
-
-
-async def test_a_turn_may_start_or_end_while_another_is_told(autojump_clock: MockClock) -> None:
-    """A cancelled turn makes room for the next, and may take another with it."""
-    deadlines = Deadlines(10.0, VirtualClock())
-    first, second, third = turns(3)
-    async with running(deadlines) as notes:
-
-        def overdue(turn: Turn) -> None:
-            notes.note(turn)
-            deadlines.discard(second)
-            deadlines.add(third, notes.note)
-
-        deadlines.add(first, overdue)
-        deadlines.add(second, notes.note)
-        await trio.sleep(60.0)
-    assert notes.calls == [(10.0, 1), (20.0, 3)]
