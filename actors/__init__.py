@@ -82,6 +82,7 @@ from actors.runtime.receipt import Receipt
 from actors.runtime.ref import TurnResult
 from actors.runtime.sent import Child, Sent
 from actors.runtime.subscription import Subscription
+from actors.runtime.threaded import ThreadTurn
 from actors.runtime.tool import ToolOutcome
 from actors.runtime.turn import ToolCall, Turn
 from actors.runtime.zombies import Zombie
@@ -170,6 +171,7 @@ __all__ = [
     "SubscriptionError",
     "TextAppended",
     "TextSignal",
+    "ThreadTurn",
     "ToolCall",
     "ToolCalled",
     "ToolEnded",

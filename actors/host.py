@@ -17,6 +17,7 @@ from actors.runtime.clock import SystemClock, Threads
 from actors.runtime.facade import Runtime
 from actors.runtime.life import run_runtime
 from actors.runtime.recorder import Recorder
+from actors.runtime.threaded import ThreadAnswer
 from actors.store.memory import MemoryJournal
 from actors.store.sqlite import SQLiteJournal
 
@@ -29,7 +30,7 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 async def open_runtime(  # noqa: PLR0913 - options, all named by the caller
     store: str | Path | Journal,
     *,
-    agent: Agent | Answer,
+    agent: Agent | Answer | ThreadAnswer,
     limits: Limits | None = None,
     log: str | Path | BinaryIO | None = None,
     log_level: LogLevel = "info",
@@ -39,12 +40,12 @@ async def open_runtime(  # noqa: PLR0913 - options, all named by the caller
 ) -> AsyncIterator[Runtime]:
     """Open a store and run an agent's sessions on it until the block is left.
 
-    ``store`` is the path of a file, ``":memory:"``, or a journal of the host's own. ``agent`` is an async function of a
-    turn, or what ``actors.agent`` made of one. ``log`` is a path that JSON lines are appended to, or an open binary
-    file (None: nothing is written; everything is counted all the same). ``takeover`` fences another process that owns
-    the store instead of being refused. ``collector_threshold`` sets the first threshold of Python's cyclic collector
-    while the runtime is open (10,000 is a good value with hundreds of busy sessions; None leaves the host's setting
-    alone).
+    ``store`` is the path of a file, ``":memory:"``, or a journal of the host's own. ``agent`` is a function of a turn
+    (async, or plain and then run in threads), or what ``actors.agent`` made of one. ``log`` is a path that JSON lines
+    are appended to, or an open binary file (None: nothing is written; everything is counted all the same).
+    ``takeover`` fences another process that owns the store instead of being refused. ``collector_threshold`` sets the
+    first threshold of Python's cyclic collector while the runtime is open (10,000 is a good value with hundreds of
+    busy sessions; None leaves the host's setting alone).
 
     When the block starts, nothing of an earlier life is running: what was interrupted is marked, what was queued goes
     on. When it ends, running turns get the limit ``drain_s`` to end and are interrupted after it; if the block raised,

@@ -96,6 +96,7 @@ SURFACE = {
     "SubscriptionError",
     "TextAppended",
     "TextSignal",
+    "ThreadTurn",
     "ToolCall",
     "ToolCalled",
     "ToolEnded",

@@ -148,6 +148,8 @@ class Limits:
     # Loop guards of one turn.
     tool_calls_max: int = _count(200, 1, 100_000)
 
+    # Threads for the host's blocking calls; trio's own default is 40, and these are the host's besides.
+    offload_threads_max: int = _count(20, 1, 10_000)
     # Alarms: how often the runtime is looked at, how long a fact must be at rest before its alarm is cleared, and over
     # which window rates are taken. Thresholds: a full mailbox is overload, a message that waits half a minute is stuck.
     alarm_s: float = _limit(1.0, 0.01, 3600.0)

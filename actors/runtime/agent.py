@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
-from typing import Final, Literal, Protocol, get_args, overload
+from typing import Final, Literal, Protocol, TypeVar, get_args, overload
 
 import attrs
 
@@ -13,7 +13,11 @@ from actors.core.ids import ChatId
 from actors.core.overflow import KIND_CHARACTERS_MAX, Kind
 from actors.errors import ConfigurationError
 from actors.runtime.mailbox import Letter, Request
+from actors.runtime.threaded import ThreadAnswer, answer_in_thread
 from actors.runtime.turn import Turn
+from actors.runtime.workers import Workers
+
+T = TypeVar("T")
 
 Answer = Callable[[Turn], Awaitable[str | None]]
 """Answers one turn; a text it returns is written as its last words."""
@@ -34,6 +38,10 @@ class Desk(Protocol):
 
     def bring_back(self) -> int:
         """Put what was set aside before the next message; return how many there were."""
+        ...
+
+    def workers(self) -> Workers:
+        """Return the threads for blocking calls."""
         ...
 
     def start_timer(self, key: object, payload: object, every_s: object, after_s: object) -> None:
@@ -123,6 +131,18 @@ class Session:
         """Stop a timer, and take a tick back that has not been handled; False if there is none of this key."""
         return self._desk is not None and self._desk.stop_timer(key)
 
+    async def offload(self, function: Callable[..., T], *arguments: object) -> T:
+        """Call a plain function that may block, in a thread, and return what it returns; see ``Workers``."""
+        return await self.workers.run(function, *arguments)
+
+    @property
+    def workers(self) -> Workers:
+        """The threads of the runtime."""
+        if self._desk is None:
+            message = "the session belongs to no runtime"
+            raise ConfigurationError(message, chat_id=self.chat_id, hint="call offload() from the receive handler")
+        return self._desk.workers()
+
     @property
     def _envelope(self) -> Envelope | None:
         """The envelope of the message."""
@@ -132,6 +152,9 @@ class Session:
 
 Receive = Callable[[Session, object], Awaitable[object]]
 """Handles one volatile message and returns the reply."""
+
+ThreadReceive = Callable[[Session, object], object]
+"""The same as a plain function, which is called in a thread."""
 
 
 @attrs.frozen
@@ -149,12 +172,12 @@ class Agent:
 
 @overload
 def agent(
-    answer: Answer,
+    answer: Answer | ThreadAnswer,
     /,
     *,
     overlap: Overlap = ...,
     on_interrupted: OnInterrupted = ...,
-    receive: Receive | None = ...,
+    receive: Receive | ThreadReceive | None = ...,
     attempts_max: int | None = ...,
     kinds: Mapping[str, Kind] | None = ...,
     retries: int = ...,
@@ -164,23 +187,26 @@ def agent(
     *,
     overlap: Overlap = ...,
     on_interrupted: OnInterrupted = ...,
-    receive: Receive | None = ...,
+    receive: Receive | ThreadReceive | None = ...,
     attempts_max: int | None = ...,
     kinds: Mapping[str, Kind] | None = ...,
     retries: int = ...,
-) -> Callable[[Answer], Agent]: ...
+) -> Callable[[Answer | ThreadAnswer], Agent]: ...
 def agent(  # noqa: PLR0913 - options, all named by the caller
-    answer: Answer | None = None,
+    answer: Answer | ThreadAnswer | None = None,
     /,
     *,
     overlap: Overlap = "queue",
     on_interrupted: OnInterrupted = "mark",
-    receive: Receive | None = None,
+    receive: Receive | ThreadReceive | None = None,
     attempts_max: int | None = None,
     kinds: Mapping[str, Kind] | None = None,
     retries: int = 0,
-) -> Agent | Callable[[Answer], Agent]:
-    """Give an async function of a turn its policies; usable as a decorator.
+) -> Agent | Callable[[Answer | ThreadAnswer], Agent]:
+    """Give a function of a turn its policies; usable as a decorator.
+
+    The function is async. A plain one is accepted too: it gets a ``ThreadTurn``, and each of its turns runs in a
+    thread, since it would block every session. So does a plain ``receive``.
 
     ``overlap`` says what becomes of a message that finds a turn running, for every session that has no policy of its
     own: ``queue`` it; ``reject`` it; ``interrupt`` the turn, or take it out of the history as well (``rollback``); put
@@ -203,13 +229,11 @@ def agent(  # noqa: PLR0913 - options, all named by the caller
     if type(retries) is not int or not 0 <= retries <= RETRIES_MAX:
         message = f"retries is {retries!r}"
         raise ConfigurationError(message, hint=f"give a whole number from 0 to {RETRIES_MAX}")
-    if receive is not None:
-        _check_async(receive, "receive")
+    handler = None if receive is None else receive_of(receive)
     declared = _checked_kinds({} if kinds is None else kinds)
 
-    def make(function: Answer) -> Agent:
-        _check_async(function, "agent")
-        return Agent(function, overlap, on_interrupted, receive, attempts_max, declared, retries)
+    def make(function: Answer | ThreadAnswer) -> Agent:
+        return Agent(answer_of(function), overlap, on_interrupted, handler, attempts_max, declared, retries)
 
     return make if answer is None else make(answer)
 
@@ -238,10 +262,36 @@ def check_overlap(overlap: object) -> None:
         raise ConfigurationError(message, hint=f"give one of {', '.join(OVERLAPS)}")
 
 
-def _check_async(function: object, field: str) -> None:
-    """Refuse what cannot be awaited: a plain function would block every session."""
+def answer_of(function: Answer | ThreadAnswer) -> Answer:
+    """Take an async function as it is, and have a plain one run in a thread; refuse anything else."""
+    if _is_async(function, "agent"):
+        return function  # type: ignore[return-value]  # it was looked at
+    return answer_in_thread(function)  # type: ignore[arg-type]  # as above
+
+
+def receive_of(function: Receive | ThreadReceive) -> Receive:
+    """The same for a handler of volatile messages."""
+    if _is_async(function, "receive"):
+        return function  # type: ignore[return-value]  # it was looked at
+
+    async def receive(session: Session, payload: object) -> object:
+        return await session.workers.run_in_thread(function, session, payload)
+
+    return receive
+
+
+def _is_async(function: object, field: str) -> bool:
+    """Say whether a function is awaited or called in a thread; refuse what is neither."""
+    if inspect.isclass(function):
+        message = f"{field} is a class"
+        raise ConfigurationError(message, hint="give an object of it, or a function: async def assistant(turn): ...")
     target = function if inspect.isroutine(function) else getattr(function, "__call__", None)  # noqa: B004 - to look
-    if not inspect.iscoroutinefunction(target) and not inspect.iscoroutinefunction(getattr(function, "func", None)):
-        kind = "an async generator" if inspect.isasyncgenfunction(target) else type(function).__name__
+    inner = getattr(function, "func", None)
+    if inspect.iscoroutinefunction(target) or inspect.iscoroutinefunction(inner):
+        return True
+    generates = inspect.isasyncgenfunction(target) or inspect.isasyncgenfunction(inner)
+    if generates or target is None or inspect.isgeneratorfunction(target):
+        kind = "an async generator" if generates else type(function).__name__
         message = f"{field} is {kind}"
-        raise ConfigurationError(message, hint="give an async function: async def assistant(turn): ...")
+        raise ConfigurationError(message, hint="give a function: async def assistant(turn): ...")
+    return False

@@ -29,6 +29,7 @@ from actors.runtime.ref import Ref
 from actors.runtime.sent import Child, Sent
 from actors.runtime.services import FamilyPort, Services
 from actors.runtime.turn import Turn, TurnPort
+from actors.runtime.workers import Workers
 
 _NO_ORIGIN: Final = Origin()
 
@@ -131,6 +132,10 @@ class Outlet(TurnPort):
             Message(said.message_id, "user", (Part("text", said.text),), turn.number, 0, said.seq, "running")
             for said in to_be_taken(running, self.services.clock.wall_s())
         )
+
+    @override
+    def workers(self) -> Workers:
+        return self.services.workers
 
     @override
     def history(self, turn: Turn) -> History:

@@ -31,6 +31,7 @@ from actors.runtime.service_group import Service, ServiceGroup
 from actors.runtime.services import Checkpoints, Services
 from actors.runtime.supervisor import Supervisor
 from actors.runtime.watchdog import Watchdog
+from actors.runtime.workers import Workers
 from actors.runtime.zombies import Zombies
 
 
@@ -149,6 +150,7 @@ def assemble(
         crash_reports=CrashReports(journal, limits, clock, recorder),
         monitors=Monitors(),
         watchdog=Watchdog(limits, recorder),
+        workers=Workers(limits.offload_threads_max, real=clock.real),
         activations=trio.Semaphore(limits.activations_max),
         breaker=Breaker(limits, clock, recorder),
     )

@@ -10,6 +10,7 @@ from actors.runtime.ref import Ref
 from actors.runtime.registry import Letters, Registry
 from actors.runtime.services import Services
 from actors.runtime.turn import Turn
+from actors.runtime.workers import ThreadCounts
 
 
 @attrs.frozen
@@ -98,6 +99,7 @@ class Statistics:
     zombies: int
     crash_reports: int
     crash_reports_lost: int
+    threads: ThreadCounts
     monitors: int
     alarms: int
     alarms_raised: int
@@ -210,6 +212,7 @@ def statistics(services: Services, registry: Registry, *, sent: int, live: int, 
         zombies=len(services.zombies.alive()),
         crash_reports=len(services.crash_reports.kept),
         crash_reports_lost=services.crash_reports.lost,
+        threads=services.workers.counts(),
         monitors=len(services.monitors),
         alarms=len(alarms.current),
         alarms_raised=alarms.raised,

@@ -25,6 +25,7 @@ from actors.runtime.ref import Ref
 from actors.runtime.sent import Child, Sent
 from actors.runtime.service_group import ServiceGroup
 from actors.runtime.watchdog import Watchdog
+from actors.runtime.workers import Workers
 from actors.runtime.zombies import Zombies
 
 if TYPE_CHECKING:
@@ -116,6 +117,7 @@ class Services:
     crash_reports: CrashReports
     monitors: Monitors
     watchdog: Watchdog
+    workers: Workers
     activations: trio.Semaphore
     breaker: Breaker
     group: ServiceGroup = attrs.field(init=False)

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import attrs
 
-ToolFunction = Callable[[], Awaitable[object]]
+ToolFunction = Callable[[], Awaitable[object]] | Callable[[], object]
 """What a tool does; what it returns is the outcome, an exception is an error outcome."""
 
 

@@ -4,10 +4,11 @@ A turn is good until its agent returns, raises or is cancelled. What is written 
 ``TurnOverError``, so late output cannot reach another turn.
 """
 
+import inspect
 import json
 from collections import deque
-from collections.abc import Sequence
-from typing import Final, Literal, Protocol
+from collections.abc import Callable, Sequence
+from typing import Final, Literal, Protocol, TypeVar
 
 import trio
 from trio.lowlevel import checkpoint, checkpoint_if_cancelled
@@ -28,6 +29,9 @@ from actors.runtime.mailbox import Reply
 from actors.runtime.question import Question, checked
 from actors.runtime.sent import Child, Sent
 from actors.runtime.tool import ToolFunction, ToolOutcome
+from actors.runtime.workers import Workers
+
+T = TypeVar("T")
 
 _UNSET: Final = object()
 
@@ -65,6 +69,10 @@ class TurnPort(Protocol):
 
     def history(self, turn: "Turn") -> History:
         """Return what went before, and the turn's own messages."""
+        ...
+
+    def workers(self) -> Workers:
+        """Return the threads for blocking calls."""
         ...
 
     def origin(self, turn: "Turn") -> Origin:
@@ -110,11 +118,14 @@ class ToolCall:
     async def run(self, function: ToolFunction) -> ToolOutcome:
         """Run a function as the tool: what it returns is the outcome, an exception is an error outcome.
 
+        A plain function runs in a thread, see ``Turn.offload``; what it returns is awaited if it can be.
+
         A result that is not text becomes JSON. The name of the exception is the outcome's content; its text is not,
         since it may hold what the model must not see.
         """
         try:
-            result = await function()
+            made = function() if inspect.iscoroutinefunction(function) else await self._turn.offload(function)
+            result = await made if inspect.isawaitable(made) else made
             content = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
         except Exception as error:  # noqa: BLE001 - a tool's failure is an outcome, not the turn's
             return await self.end(f"{type(error).__name__}", ok=False)
@@ -206,8 +217,7 @@ class Turn:
         self.flushing = False
         self.unsaved_bytes = 0
         self.pieces = 0
-        self.reports = 0
-        """How often progress was shown."""
+        self.reports = 0  # how often progress was shown
         self.unwritten: deque[TextAppended] = deque()
         """Text that was handed over and is not on disk yet, in order; the session takes it out when it is."""
         self.prompts: dict[int, Reply] = {}
@@ -387,6 +397,19 @@ class Turn:
         if waiting:
             await self._port.emit(self, self.take_bodies())
         return waiting
+
+    async def offload(self, function: Callable[..., T], *arguments: object) -> T:
+        """Call a plain function that may block, in a thread, and return what it returns; see ``Workers``.
+
+        Raises what the function raises, and TurnOverError after the turn has ended.
+        """
+        self._check_open()
+        return await self.workers.run(function, *arguments)
+
+    @property
+    def workers(self) -> Workers:
+        """The threads of the runtime."""
+        return self._port.workers()
 
     def take_bodies(self) -> tuple[EventBody, ...]:
         """Hand over the events that wait to be written."""

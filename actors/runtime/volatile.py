@@ -16,6 +16,7 @@ from actors.runtime.ref import Ref
 from actors.runtime.refusals import refused
 from actors.runtime.services import Services
 from actors.runtime.timers import Timers
+from actors.runtime.workers import Workers
 
 
 class Handler(Desk):
@@ -149,6 +150,10 @@ class Handler(Desk):
             error = refused(DropReason.STASH_FULL, chat_id=self._ref.chat_id)
             letter.reply.fail(AskError(str(error), outcome="not_started", chat_id=self._ref.chat_id))
         return False
+
+    @override
+    def workers(self) -> Workers:
+        return self._services.workers
 
     @override
     def bring_back(self) -> int:

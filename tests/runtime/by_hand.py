@@ -30,6 +30,7 @@ from actors.runtime.service_group import ServiceGroup
 from actors.runtime.services import Checkpoints, Services
 from actors.runtime.turn import Turn
 from actors.runtime.watchdog import Watchdog
+from actors.runtime.workers import Workers
 from actors.runtime.zombies import Zombies
 from actors.store.memory import MemoryJournal
 from actors.testing import ScriptedAgent, VirtualClock, records_of
@@ -91,6 +92,7 @@ def bench(
         crash_reports=CrashReports(journal, bounds, clock, recorder),
         monitors=Monitors(),
         watchdog=Watchdog(bounds, recorder),
+        workers=Workers(bounds.offload_threads_max, real=False),
         activations=trio.Semaphore(1),
         breaker=Breaker(bounds, clock, recorder),
     )

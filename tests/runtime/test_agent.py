@@ -1,5 +1,6 @@
 """An agent is an async function of a turn with its policies; anything else is refused before a runtime knows it."""
 
+import inspect
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any, Final
@@ -160,31 +161,26 @@ def test_a_wrong_option_is_refused_by_its_name_and_value(option: str, value: obj
 @pytest.mark.parametrize(
     ("function", "kind"),
     [
-        (plain, "function"),
-        (lambda _: None, "function"),
         (pieces, "an async generator"),
-        (Blocking(), "Blocking"),
         (Yielding(), "an async generator"),
-        (partial(plain), "partial"),
-        (partial(pieces), "partial"),
-        (print, "builtin_function_or_method"),
+        (partial(pieces), "an async generator"),
         ("answer", "str"),
         (42, "int"),
         (agent(answer), "Agent"),
     ],
 )
-def test_what_cannot_be_awaited_is_refused_as_an_agent(function: object, kind: str) -> None:
-    """It would block every session, or never run at all."""
+def test_what_cannot_be_called_or_yields_is_refused_as_an_agent(function: object, kind: str) -> None:
+    """It would never run at all."""
     for refuse in (LOOSE, LOOSE(overlap="reject")):
         with pytest.raises(ConfigurationError) as caught:
             refuse(function)
-        assert str(caught.value) == f"agent is {kind}; give an async function: async def assistant(turn): ..."
+        assert str(caught.value) == f"agent is {kind}; give a function: async def assistant(turn): ..."
 
 
 @pytest.mark.parametrize(
-    ("function", "kind"), [(plain, "function"), (pieces, "an async generator"), (Blocking(), "Blocking"), (7, "int")]
+    ("function", "kind"), [(pieces, "an async generator"), (Yielding(), "an async generator"), (7, "int")]
 )
-def test_what_cannot_be_awaited_is_refused_as_a_handler_too(function: object, kind: str) -> None:
+def test_what_cannot_be_called_or_yields_is_refused_as_a_handler_too(function: object, kind: str) -> None:
     """The message names the option, not the agent."""
     with pytest.raises(ConfigurationError, match=f"^receive is {kind};"):
         LOOSE(receive=function)
@@ -214,3 +210,19 @@ def test_a_session_begins_with_an_empty_memory_of_its_own() -> None:
     first.memory["seen"] = 1
     assert second.memory == {}
     assert first.origin is None
+
+
+@pytest.mark.parametrize("function", [plain, lambda _: None, Blocking(), partial(plain)])
+def test_t6_a_plain_function_is_an_agent_that_is_awaited(function: Callable[..., Any]) -> None:
+    """It never runs on the loop: what the runtime is given in its place runs it in a thread."""
+    made = LOOSE(function, receive=function)
+    assert inspect.iscoroutinefunction(made.answer)
+    assert inspect.iscoroutinefunction(made.receive)
+    assert made.answer is not function
+
+
+def test_a_class_is_no_agent_but_its_objects_may_be() -> None:
+    """Calling a class would make an object and answer nothing."""
+    with pytest.raises(ConfigurationError, match="agent is a class; give an object of it"):
+        LOOSE(Assistant)
+    assert LOOSE(Assistant()).overlap == "queue"
