@@ -112,6 +112,9 @@ class Limits:
     # A handler of volatile messages that runs longer is a crash of its session: while it runs, nothing else is heard.
     handler_s: float = _limit(30.0, 0.001, 86_400.0)
     turn_s: float = _limit(3600.0, 0.001, 86_400.0)
+    # A session that begins reads its state within this time, or is tried again: one that hangs must not keep its place
+    # among those that begin. Orleans' activation timeout is as long.
+    init_s: float = _limit(30.0, 0.001, 3600.0)
     activations_max: int = _count(50, 1, 10_000)
     # Wall time may jump: it is looked at so often while something waits for a moment of it; and so many moments that
     # have come are called at once before others run.

@@ -36,7 +36,7 @@ from actors.runtime.control import (
 )
 from actors.runtime.frames import is_over
 from actors.runtime.group import Group, size_of
-from actors.runtime.hydration import load_history
+from actors.runtime.hydration import load_history, load_state
 from actors.runtime.inner import Done, Flush, Written
 from actors.runtime.mailbox import Request
 from actors.runtime.management import manage, settle
@@ -136,8 +136,7 @@ class Actor:
         while ref.writing:  # noqa: ASYNC110 - rare and bounded; there is no one event to wait for
             await trio.sleep(services.limits.commit_retry_first_s)
         if ref.state is None or ref.incarnation > 1:
-            async with services.activations:
-                state = await services.journal.load(ref.chat_id)
+            state = await load_state(ref, services)
             if state is None:
                 message = "the session is not in the journal"
                 raise SessionLostError(message, chat_id=ref.chat_id)

@@ -23,6 +23,7 @@ from actors.runtime.brancher import Brancher
 from actors.runtime.control import Delete, Stop
 from actors.runtime.crash_reports import CrashReport
 from actors.runtime.directory import Directory, SeedLike, check_going_on
+from actors.runtime.draining import drain
 from actors.runtime.family import Family
 from actors.runtime.loop_metrics import LoopMetrics
 from actors.runtime.mailbox import Reply
@@ -264,12 +265,17 @@ class Runtime:
         """Read a page of session ids in order, after one of them."""
         return await self._services.journal.sessions(after, self._services.limits.page_rows_max)
 
-    async def stop(self, chat_id: object) -> None:
-        """End a session's life in this process: a running turn is interrupted, queued ones wait on disk.
+    async def stop(self, chat_id: object, *, within_s: float = 0.0) -> None:
+        """End a session's life in this process; it takes nothing more from now on.
 
-        It comes up again with its next message. Nothing happens if it is not live.
+        What runs and what is queued may go on for ``within_s`` seconds. After them a running turn is interrupted, and
+        queued ones wait on disk. It comes up again with its next message. Nothing happens if it is not live.
         """
-        await self._end(self._known(chat_id), Stop("stopped"))
+        parsed = self._known(chat_id)
+        ref = self._registry.get(parsed)
+        if ref is not None and within_s > 0:
+            await drain(self._registry, ref, within_s)
+        await self._end(parsed, Stop("stopped"))
 
     async def delete(self, chat_id: object) -> None:
         """Erase a session and leave a tombstone; a running turn is cancelled first, who waits is answered.

@@ -1,8 +1,25 @@
-"""The history of a cold session, read when somebody needs it."""
+"""What a session reads of the store: what is open when it begins, its history when somebody needs it."""
 
+import trio
+
+from actors.core.state import SessionState
 from actors.core.transcript import Transcript
+from actors.errors import StoreUnavailableError
 from actors.runtime.ref import Ref
 from actors.runtime.services import Services
+
+
+async def load_state(ref: Ref, services: Services) -> SessionState | None:
+    """Read what is open in a session, so many sessions at once; None if the journal has no such session.
+
+    Nothing else is done when a session begins, so that it cannot be its own fault when this takes too long: raises
+    StoreUnavailableError after ``init_s``, and what else the journal raises.
+    """
+    async with services.activations:
+        with trio.move_on_after(services.limits.init_s):
+            return await services.journal.load(ref.chat_id)
+    message = f"the session was not read within {services.limits.init_s} s"
+    raise StoreUnavailableError(message, chat_id=ref.chat_id, hint="see whether the disk answers; it is tried again")
 
 
 async def load_history(ref: Ref, services: Services) -> None:

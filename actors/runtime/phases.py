@@ -8,12 +8,12 @@ import attrs
 import trio
 
 from actors.core.ids import ChatId
-from actors.core.lifecycle import UP, SessionPhase
+from actors.core.lifecycle import UP
 from actors.core.stream import ProgressSignal
 from actors.errors import RefusedError, StoreError
 from actors.runtime.control import Prepare, Stop
+from actors.runtime.draining import is_busy
 from actors.runtime.mailbox import Reply
-from actors.runtime.ref import Ref
 from actors.runtime.registry import Registry
 from actors.runtime.router import Router
 from actors.runtime.services import Services
@@ -67,7 +67,7 @@ class Phases:
         self._router.close()
         services.recorder.record("info", "runtime.stopping", sessions=self._supervisor.live)
         with trio.move_on_after(drain_s):
-            while self._supervisor.live and any(self._is_busy(ref) for ref in self._registry):  # noqa: ASYNC110 - rare and bounded; there is no one event to wait for
+            while self._supervisor.live and any(is_busy(ref) for ref in self._registry):  # noqa: ASYNC110 - rare and bounded; there is no one event to wait for
                 await trio.sleep(_POLL_S)
         for ref in self._registry:
             if ref.phase in UP:
@@ -79,11 +79,3 @@ class Phases:
         with trio.move_on_after(limits.phase_s):
             while not services.committer.idle:  # noqa: ASYNC110 - rare and bounded; there is no one event to wait for
                 await trio.sleep(_POLL_S)
-
-    @staticmethod
-    def _is_busy(ref: Ref) -> bool:
-        """Whether a session has something under way that a short wait may see to its end."""
-        if ref.phase is not SessionPhase.ACTIVE and ref.phase is not SessionPhase.ACTIVATING:
-            return False
-        box = ref.mailbox
-        return bool(ref.turn or ref.writing or box.messages or box.inner or box.control or not box.parked)

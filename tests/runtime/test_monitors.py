@@ -54,6 +54,7 @@ async def test_w1_a_restart_is_told_only_to_who_asked_for_it(autojump_clock: Moc
             assert await monitor.wait() == Down(CHAT, DownReason.STOPPED, 2)
 
 
+@pytest.mark.rule("pitfall_33")
 async def test_w1_one_end_is_told_once_to_each_monitor(autojump_clock: MockClock) -> None:
     """Watch twice, end once: each hears of it, and of no later end."""
     async with checked_runtime() as runtime:

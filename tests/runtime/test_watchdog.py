@@ -78,6 +78,7 @@ async def stalled(block: Callable[[Turn], Awaitable[None]], log: BytesIO) -> tup
         return shown.stalls, shown.stall_longest_s
 
 
+@pytest.mark.rule("pitfall_16")
 async def test_t6_an_agent_that_blocks_the_loop_is_reported_with_its_place_and_its_session() -> None:
     """Half a second of sleep in the wrong place: who, where, and for how long."""
 
