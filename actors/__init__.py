@@ -83,8 +83,8 @@ from actors.runtime.ref import TurnResult
 from actors.runtime.sent import Child, Sent
 from actors.runtime.subscription import Subscription
 from actors.runtime.threaded import ThreadTurn
-from actors.runtime.tool import ToolOutcome
-from actors.runtime.turn import ToolCall, Turn
+from actors.runtime.tool import ToolCall, ToolOutcome
+from actors.runtime.turn import Turn
 from actors.runtime.zombies import Zombie
 
 __all__ = [

@@ -20,7 +20,8 @@ from actors.recordings.canonical import Digest, canonical_parts
 from actors.recordings.canonical import Part as CanonicalPart
 from actors.recordings.model import Conversation, Place, RecordedMessage, RecordedTurn
 from actors.runtime.clock import SystemClock
-from actors.runtime.turn import ToolCall, Turn
+from actors.runtime.tool import ToolCall
+from actors.runtime.turn import Turn
 
 PIECE_CHARACTERS_MAX: Final = 24
 """Providers stream a few characters at a time; a word or two."""

@@ -4,7 +4,6 @@ A turn is good until its agent returns, raises or is cancelled. What is written 
 ``TurnOverError``, so late output cannot reach another turn.
 """
 
-import inspect
 import json
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -28,7 +27,7 @@ from actors.runtime.broadcast import Broadcast
 from actors.runtime.mailbox import Reply
 from actors.runtime.question import Question, checked
 from actors.runtime.sent import Child, Sent
-from actors.runtime.tool import ToolFunction, ToolOutcome
+from actors.runtime.tool import ToolCall, ToolFunction, ToolOutcome
 from actors.runtime.workers import Workers
 
 T = TypeVar("T")
@@ -90,46 +89,6 @@ class TurnPort(Protocol):
     async def ask_chat(self, turn: "Turn", chat_id: object, payload: object, timeout_s: float | None) -> object:
         """Ask the handler of another session."""
         ...
-
-
-class ToolCall:
-    """A tool call that is on disk and waits for its one outcome."""
-
-    def __init__(self, turn: "Turn", number: int, name: str) -> None:
-        """Belong to a turn; made by ``Turn.call``."""
-        self._turn = turn
-        self._open = True
-        self.number = number
-        self.name = name
-
-    async def end(self, content: str, *, ok: bool = True) -> ToolOutcome:
-        """Give the call its outcome and wait until it is on disk.
-
-        Raises TurnOverError if the call has its outcome already or the turn has ended. Content that is not storable as
-        UTF-8 is cleaned; content beyond the limit ``message_bytes_max`` is left out, and the outcome is an error that
-        says so.
-        """
-        if not self._open:
-            message = f"tool call {self.number} ({self.name}) has its outcome already"
-            raise TurnOverError(message, chat_id=self._turn.chat_id)
-        self._open = False
-        return await self._turn._end_call(self.number, clean_text(content), ok)  # noqa: SLF001 - the turn's own part
-
-    async def run(self, function: ToolFunction) -> ToolOutcome:
-        """Run a function as the tool: what it returns is the outcome, an exception is an error outcome.
-
-        A plain function runs in a thread, see ``Turn.offload``; what it returns is awaited if it can be.
-
-        A result that is not text becomes JSON. The name of the exception is the outcome's content; its text is not,
-        since it may hold what the model must not see.
-        """
-        try:
-            made = function() if inspect.iscoroutinefunction(function) else await self._turn.offload(function)
-            result = await made if inspect.isawaitable(made) else made
-            content = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
-        except Exception as error:  # noqa: BLE001 - a tool's failure is an outcome, not the turn's
-            return await self.end(f"{type(error).__name__}", ok=False)
-        return await self.end(content)
 
 
 class Turn:
@@ -309,7 +268,7 @@ class Turn:
             text = arguments if isinstance(arguments, str) else json_text(arguments, "arguments")
             self._check_size(text, "arguments")
             checked.append((clean_text(call_id), clean_text(name), clean_text(text)))
-        made = [ToolCall(self, self.draft.call(*each, self._bodies), each[1]) for each in checked]
+        made = [self._made(self.draft.call(*each, self._bodies), each[1]) for each in checked]
         await self._port.emit(self, self.take_bodies())
         return made
 
@@ -488,6 +447,10 @@ class Turn:
         else:
             await checkpoint()
             self._give_way_s = self._busy_s() + self._quantum_s
+
+    def _made(self, number: int, name: str) -> ToolCall:
+        """Hand out a call that is on disk, with the ways to run and to end it."""
+        return ToolCall(self.chat_id, number, name, end=self._end_call, offload=self.offload)
 
     async def _end_call(self, number: int, content: str, ok: bool) -> ToolOutcome:  # noqa: FBT001 - the turn's own part
         """Write the outcome of a call."""

@@ -33,7 +33,7 @@ async def test_t6_a_plain_agent_has_the_verbs_of_a_turn() -> None:
         with trio.fail_after(10.0):
             while not runtime.inspect(CHAT).open_prompts:
                 await trio.sleep(0.001)
-        await runtime.answer(CHAT, 1, 0, "yes")
+        await runtime.answer(CHAT, f"{CHAT}/1/0", "yes")
         result = await receipt.result()
     assert result.text == 'hello, {"found": 1} True ZeroDivisionError False yes True end'
     assert threads[0] != threading.get_ident()
