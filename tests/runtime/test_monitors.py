@@ -132,6 +132,19 @@ async def test_w1_a_fence_and_the_close_of_a_runtime_are_ends_too(autojump_clock
     assert (await monitors[0].wait()).reason is DownReason.SHUTDOWN
 
 
+async def test_w1_a_session_that_is_put_away_has_not_ended(autojump_clock: MockClock) -> None:
+    """Only who asked hears of it; the others wait for the end, also while it is out of memory."""
+    async with checked_runtime() as runtime:
+        await runtime.create(CHAT)
+        await (await runtime.send(CHAT, "hello")).result()
+        async with runtime.monitor(CHAT) as monitor, runtime.monitor(CHAT, passivation=True) as curious:
+            assert await runtime.passivate(CHAT)
+            assert await curious.wait() == Down(CHAT, DownReason.PASSIVATED, 1)
+            assert runtime.statistics().monitors == 1
+            await runtime.delete(CHAT)
+            assert (await monitor.wait()).reason is DownReason.DELETED
+
+
 async def test_w1_a_monitor_follows_a_session_to_its_new_id(autojump_clock: MockClock) -> None:
     """Whoever watched a draft hears of the end of the session that it became."""
     async with checked_runtime() as runtime:

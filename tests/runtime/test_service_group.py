@@ -89,6 +89,7 @@ async def test_s2_a_service_that_raises_is_started_again_with_those_after_it(
     assert [(record["kind"], record["error"]) for record in records] == [(failing, "ValueError")]
 
 
+@pytest.mark.rule("L6")
 async def test_s2_services_start_in_their_order_and_stop_in_reverse(autojump_clock: MockClock) -> None:
     """Nobody outlives what it stands on."""
     async with running("abc") as bench:
