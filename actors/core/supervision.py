@@ -6,12 +6,16 @@ fleet fails at once the cause is taken to be shared: restarts pause, and nobody'
 """
 
 import enum
+import math
 from collections.abc import Sequence
 from typing import Final
 
 import attrs
 
 from actors.core.limits import Limits
+
+FORGIVEN_S: Final = -math.inf
+"""When a failure happened that counts for nothing, though it is one: before everything."""
 
 DOUBLINGS_MAX: Final = 60
 """Failures that a back-off remembers: doubled so often, any first delay worth the name has passed any last one."""

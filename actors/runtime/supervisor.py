@@ -15,7 +15,7 @@ from actors.core.ids import ChatId, DropReason
 from actors.core.lifecycle import UP, SessionPhase
 from actors.core.passivation import Reason
 from actors.core.stream import ProgressSignal
-from actors.core.supervision import DownReason, ExitReason, GiveUp, judge
+from actors.core.supervision import FORGIVEN_S, DownReason, ExitReason, GiveUp, judge
 from actors.errors import (
     ActorsError,
     StoreCorruptError,
@@ -385,10 +385,10 @@ class Supervisor:
 
     def _join(self, ref: Ref, joined: Joined) -> float:
         """Let a session wait with the fleet; nobody's budget pays for what failed together."""
-        for chat_id in joined.forgiven:
-            other = self._registry.get(chat_id)
-            if other is not None:
-                other.failures = tuple(at_s for at_s in other.failures if at_s <= joined.since_s)
+        ref.failures = (*ref.failures, self._services.clock.now_s())
+        for other in filter(None, map(self._registry.get, joined.forgiven)):
+            kept = (at_s for at_s in other.failures if FORGIVEN_S < at_s <= joined.since_s)
+            other.failures = (FORGIVEN_S, *kept)
         return self._restart(ref, joined.delay_s)
 
     def _restart(self, ref: Ref, delay_s: float) -> float:

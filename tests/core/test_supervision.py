@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.core.limits import Limits
-from actors.core.supervision import DOUBLINGS_MAX, GiveUp, Restart, judge
+from actors.core.supervision import DOUBLINGS_MAX, FORGIVEN_S, GiveUp, Restart, judge
 
 LIMITS = Limits()
 NOW_S = 10_000.0
@@ -135,6 +135,13 @@ def test_a_verdict_keeps_the_failures_that_still_matter() -> None:
     verdict = judge((NOW_S - 200, NOW_S - 90, NOW_S - 45, NOW_S - 10), NOW_S, 1.0, limits)
     assert verdict == Restart(1.6, (NOW_S - 90, NOW_S - 45, NOW_S - 10, NOW_S))
     assert judge((NOW_S - 100,), NOW_S, 1.0, limits) == Restart(0.2, (NOW_S,))
+
+
+def test_a_failure_that_was_forgiven_counts_for_nothing() -> None:
+    """Neither against the budget nor for the delay; and it is forgotten with the next verdict."""
+    forgiven = (FORGIVEN_S,) * 10
+    assert judge(forgiven, NOW_S, 1.0, LIMITS) == Restart(0.2, (NOW_S,))
+    assert judge((*forgiven, NOW_S - 1), NOW_S, 1.0, LIMITS) == Restart(0.4, (NOW_S - 1, NOW_S))
 
 
 def test_a_crash_loop_that_never_ends_is_remembered_within_a_bound() -> None:

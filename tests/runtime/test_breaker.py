@@ -9,7 +9,7 @@ from actors import Limits, Session, Turn, agent
 from actors.core.limits import Limits as Bounds
 from actors.runtime.breaker import Breaker
 from actors.runtime.recorder import Recorder
-from actors.testing import Raise, Say, ScriptedAgent, VirtualClock, checked_runtime, records_of, settle
+from actors.testing import Hang, Raise, Say, ScriptedAgent, VirtualClock, checked_runtime, records_of, settle
 
 
 class Backend:
@@ -50,6 +50,30 @@ async def test_s4_a_fleet_that_fails_together_waits_and_keeps_its_budgets(autoju
     paused = [record for record in records_of(log) if record["event"] == "fleet.paused"]
     assert len(paused) == statistics.fleet_pauses
     assert paused[0]["delay_s"] < paused[2]["delay_s"], "the delays grow"
+
+
+async def test_s4_a_turn_of_a_session_that_waits_with_the_fleet_is_marked_and_not_run_again(
+    autojump_clock: MockClock,
+) -> None:
+    """A crash is a crash for the turn that it interrupted, whoever pays for it."""
+
+    async def receive(_: Session, __: object) -> None:
+        raise ConnectionError
+
+    scripted = ScriptedAgent([Hang()])
+    limits = Limits(fleet_sessions_min=2)
+    made = agent(scripted, receive=receive, on_interrupted="retry")
+    async with checked_runtime(made, limits=limits) as runtime:
+        receipts = []
+        for name in ("live:a", "live:b"):
+            await runtime.create(name)
+            receipts.append(await runtime.send(name, "hello"))
+        await trio.sleep(0.1)
+        for name in ("live:a", "live:b"):
+            await runtime.tell(name, "x")
+        assert [(await receipt.result()).status for receipt in receipts] == ["interrupted"] * 2
+        assert runtime.statistics().fleet_pauses == 1
+    assert len(scripted.runs) == 2
 
 
 async def test_s4_one_crash_loop_beside_healthy_sessions_never_trips_the_breaker(autojump_clock: MockClock) -> None:
