@@ -6,6 +6,7 @@ from actors.core.envelope import Origin
 from actors.core.events import (
     AnsweredPrompt,
     AttemptInterrupted,
+    BudgetReset,
     Event,
     MessageAccepted,
     MessageAdded,
@@ -33,6 +34,7 @@ from actors.core.events import (
     TurnEnded,
     TurnStarted,
     TurnSuperseded,
+    UsageAdded,
 )
 from actors.core.ids import ChatId, DropReason
 from actors.core.limits import Limits
@@ -49,6 +51,7 @@ from actors.errors import (
     ConflictError,
     CursorAheadError,
     DeadlockError,
+    GuardError,
     HandlerError,
     InvalidEnvelopeError,
     LaggedError,
@@ -96,6 +99,7 @@ __all__ = [
     "AskError",
     "AskTimeoutError",
     "AttemptInterrupted",
+    "BudgetReset",
     "ChatId",
     "Child",
     "ConfigurationError",
@@ -111,6 +115,7 @@ __all__ = [
     "EventFacts",
     "ExitReason",
     "Gap",
+    "GuardError",
     "HandlerError",
     "Inspection",
     "InvalidEnvelopeError",
@@ -184,6 +189,7 @@ __all__ = [
     "TurnSuperseded",
     "UnavailableError",
     "UnknownChatError",
+    "UsageAdded",
     "Zombie",
     "agent",
     "open_runtime",

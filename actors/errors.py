@@ -12,6 +12,7 @@
     │   ├── HandlerError          the session's handler raised
     │   └── DeadlockError         the callee already waits for the caller
     ├── TurnOverError             something was written to a turn that has ended
+    ├── GuardError                a turn has broken a bound of its loop guards; carries which
     ├── PromptExpiredError        nobody answered a question in time, and it has no default
     ├── SubscriptionError         a subscription cannot start or go on
     │   ├── CursorAheadError      the number to resume after does not exist yet
@@ -106,6 +107,18 @@ class DeadlockError(AskError):
 
 class TurnOverError(ActorsError):
     """The agent's fault: it used a turn after the turn had ended; the output went nowhere."""
+
+
+class GuardError(ActorsError):
+    """The agent's or the model's fault: a turn did too much of something, and may do no more.
+
+    ``guard`` is the word with which its turn ends, whatever the agent does now.
+    """
+
+    def __init__(self, guard: str, message: str, *, chat_id: object = None, hint: str = "") -> None:
+        """Keep the word beside the text."""
+        super().__init__(message, chat_id=chat_id, hint=hint)
+        self.guard = guard
 
 
 class PromptExpiredError(ActorsError):

@@ -32,7 +32,7 @@ from actors.runtime.attempt import Outlet
 from actors.runtime.clock import SystemClock, Threads
 from actors.runtime.family import Family
 from actors.runtime.services import FamilyPort
-from actors.runtime.turn import TurnPort
+from actors.runtime.turn_port import TurnPort
 from actors.runtime.volatile import Handler
 from actors.store.faulty import FaultyJournal
 from actors.store.memory import MemoryJournal

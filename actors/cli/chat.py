@@ -13,11 +13,11 @@ from typing import Final
 import attrs
 import trio
 
-from actors.core.events import Event, TextAppended, ToolCalled, ToolEnded, TurnEnded
+from actors.core.events import Event, PromptExpired, PromptOpened, TextAppended, ToolCalled, ToolEnded, TurnEnded
 from actors.core.ids import ChatId
 from actors.core.stream import Item, SessionReady, TextSignal
 from actors.core.transcript import Message
-from actors.errors import LaggedError
+from actors.errors import LaggedError, RefusedError
 from actors.host import open_runtime
 from actors.runtime.agent import agent
 from actors.runtime.clock import SystemClock
@@ -33,9 +33,13 @@ WORD_S: Final = 0.05
 """About the speed at which a model streams words."""
 COUNT_MAX: Final = 1000
 
-HELP: Final = "/stop ends the answer that is being given, /history shows the conversation, /quit leaves."
+HELP: Final = (
+    "/stop ends the answer that is being given, /history shows the conversation, /quit leaves."
+    " While a question stands, a line is its answer."
+)
 ABOUT: Final = (
-    "I am a demo without a model. I know the time, I roll dice and I count: ask for the time, say roll, or count to 20."
+    "I am a demo without a model. I know the time, I roll dice, I count and I bet: ask for the time, say roll, count to"
+    " 20 or bet."
 )
 
 Write = Callable[[str], None]
@@ -101,6 +105,11 @@ class Screen:
                 self.line(f"[{body.name} {body.arguments}]")
             case ToolEnded():
                 self.line(f"[{body.status}: {body.content}]")
+            case PromptOpened():
+                choices = f" ({', '.join(body.choices)})" if body.choices else ""
+                self.line(f"? {body.question}{choices}")
+            case PromptExpired():
+                self.line(f"[no answer in time{'' if body.answer is None else ': ' + body.answer}]")
             case TurnEnded():
                 self._end_line()
                 if body.status != "completed":
@@ -171,6 +180,8 @@ class Talk:
         self._prompt = prompt
         self._held: deque[str] = deque()
         self._answering: Receipt | None = None
+        self._asked: deque[str] = deque()
+        """The questions of the turn that is being answered which stand open, oldest first."""
         self._leaving = trio.CancelScope()
 
     async def run(self) -> None:
@@ -225,20 +236,42 @@ class Talk:
             try:
                 async with self._runtime.subscribe(self._chat_id, until=receipt) as stream:
                     async for item in stream:
+                        self._note(item, receipt.turn)
                         screen.show(item, receipt.turn)
             except LaggedError:
                 cut = True  # the terminal was held up; the next snapshot shows what it missed
 
     async def _hold_lines(self) -> None:
-        """Keep what is typed during an answer for later, except for a stop, which is for now.
+        """Keep what is typed during an answer for later, except for a stop and the answer to a question.
 
         A line that is typed ahead is not lost when this is cancelled: it stays in the channel.
         """
         async for line in self._lines:
             if line.strip() == "/stop":
                 await self._stop_answer()
+            elif self._asked:
+                await self._reply(line.strip())
             else:
                 self._held.append(line)
+
+    def _note(self, item: Item, turn: int) -> None:
+        """Note which questions of the turn stand open."""
+        match item:
+            case SessionReady(prompts=prompts):
+                self._asked = deque(prompt.prompt_id for prompt in prompts if prompt.turn == turn)
+            case Event(body=PromptOpened(turn=of_turn)) if of_turn == turn:
+                self._asked.append(item.prompt_id)
+            case Event() if item.prompt_id in self._asked:
+                self._asked.remove(item.prompt_id)
+            case _:
+                pass
+
+    async def _reply(self, answer: str) -> None:
+        """Answer the question that has stood longest, or say why that did not count."""
+        try:
+            await self._runtime.answer(self._chat_id, self._asked[0], answer)
+        except RefusedError as error:
+            self._write(f"That is no answer: {error}\n")
 
     async def _next_line(self) -> str | None:
         """Return the next line, those that were held first; None when there are no more."""
@@ -286,6 +319,10 @@ class Demo:
         elif "roll" in words or "dice" in words:
             outcome = await turn.tool("dice", self._roll, {"sides": 6})
             await say(turn, f"You rolled {outcome.content}.")
+        elif "bet" in words:
+            side = await turn.ask("Heads or tails?", kind="choice", choices=("heads", "tails"))
+            fell = "heads" if self._clock.dice() < 0.5 else "tails"  # noqa: PLR2004 - the two sides of a coin
+            await say(turn, f"It is {fell}: you {'win' if fell == side else 'lose'}.")
         elif "count" in words:
             wanted = next((int(word) for word in words if word.isdecimal()), 20)
             await say(turn, " ".join(map(str, range(1, min(wanted, COUNT_MAX) + 1))))

@@ -98,7 +98,8 @@ class Player:
             before = step
             if step.tool_calls:
                 wanted = [(call.name, call.arguments, call.call_id) for call in step.tool_calls]
-                for call, recorded_call in zip(await turn.calls(wanted), step.tool_calls, strict=True):
+                made = await turn.calls(wanted, interactive=True)  # what was recorded may repeat itself
+                for call, recorded_call in zip(made, step.tool_calls, strict=True):
                     open_calls.setdefault(recorded_call.call_id, deque()).append(call)
             if step.result is not None:
                 await open_calls[step.result.call_id].popleft().end(step.result.content)

@@ -38,6 +38,7 @@ from actors.store.checks import holds_sessions, list_sessions
 ATTEMPTS_MAX: Final = 1000
 """A turn is begun again after every crash; a test that kills the process often must not use up its attempts."""
 TURN_S_MAX: Final = 86_400.0
+HOPS_MAX: Final = 100_000  # a recording takes as many rounds as it has
 """A turn played in real time lasts as long as it did."""
 REFRESH_S: Final = 0.25
 DEGRADED_S_MAX: Final = 60.0
@@ -154,7 +155,7 @@ async def run(files: Sequence[Path], options: RunOptions) -> int:
     summary: Summary | None = None
     async with trio.open_nursery() as nursery:
         await nursery.start(stop.listen)
-        limits = Limits(turn_s=TURN_S_MAX)
+        limits = Limits(turn_s=TURN_S_MAX, hops_max=HOPS_MAX)
         scripts: dict[ChatId, Script] = {}
         with stop.cancels():
             scripts = await trio.to_thread.run_sync(prepare, files, options, limits, abandon_on_cancel=True)

@@ -142,6 +142,11 @@ class Finish:
 
 
 @attrs.frozen
+class ResetBudget:
+    """Let the session spend its budget anew."""
+
+
+@attrs.frozen
 class Cancel:
     """Cancel a turn that is still queued."""
 
@@ -251,6 +256,7 @@ Command = (
     | Ask
     | Answer
     | Expire
+    | ResetBudget
     | Finish
     | Cancel
     | Recover

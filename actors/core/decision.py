@@ -7,6 +7,7 @@ from actors.core.events import EventBody, TurnEnded, TurnStarted
 from actors.core.ids import DropReason
 from actors.core.lifecycle import TurnStatus
 from actors.core.limits import Limits
+from actors.core.spending import Allowance
 from actors.core.state import SessionState, is_held
 
 
@@ -20,7 +21,7 @@ class Decision:
 
 @attrs.frozen
 class Policy:
-    """What the host chose for a session: what a message does that finds a turn running, and the bounds.
+    """What the host chose for a session: what a message does that finds a turn running, the bounds, and the budget.
 
     A session may have a policy of its own, which goes before ``overlap``; ``queueing`` goes before both: what the
     runtime itself brings waits for its turn, whatever becomes of a person's messages.
@@ -29,6 +30,7 @@ class Policy:
     limits: Limits
     overlap: str = "queue"
     queueing: bool = False
+    allowance: Allowance | None = None
 
 
 def refuse_late(state: SessionState, turn: int, attempt: int) -> Refusal | None:
@@ -58,3 +60,10 @@ def begin_next(state: SessionState, now_s: float) -> tuple[tuple[EventBody, ...]
         attempt = queued.attempts + 1
         return (*expired, TurnStarted(queued.turn, attempt)), (StartTurn(queued.turn, attempt),)
     return tuple(expired), ()
+
+
+def refuse_spent(state: SessionState, policy: Policy) -> Refusal | None:
+    """Refuse to begin another turn of a session whose budget is spent."""
+    allowance = policy.allowance
+    why = "" if allowance is None else allowance.refuses(state.standing.usage, state.turns)
+    return Refusal(DropReason.BUDGET_SPENT, why) if why else None

@@ -240,6 +240,20 @@ class PromptClosed(Body, frozen=True, tag="prompt.closed", gc=False):
     prompt: int
 
 
+class UsageAdded(Body, frozen=True, tag="usage.added", gc=False):
+    """The turn has spent so much; ``cost_millionths`` is in millionths of the host's unit."""
+
+    turn: int
+    tokens: int = 0
+    cost_millionths: int = 0
+
+
+class BudgetReset(Body, frozen=True, tag="budget.reset", gc=False):
+    """The session may spend its budget anew; it had accepted so many turns."""
+
+    turns: int
+
+
 class StateSaved(Body, frozen=True, tag="state.saved", gc=False):
     """The agent's own state of this session, as JSON text, committed with its turn."""
 
@@ -323,6 +337,8 @@ EventBody = (
     | PromptAnswered
     | PromptExpired
     | PromptClosed
+    | UsageAdded
+    | BudgetReset
     | StateSaved
     | ReminderSet
     | ReminderDropped

@@ -87,6 +87,7 @@ class DropReason(enum.StrEnum):
     PROMPT_EXPIRED = "prompt_expired"
     POISON = "poison"
     TURN_RUNNING = "turn_running"
+    BUDGET_SPENT = "budget_spent"
 
 
 def parse_chat_id(value: object) -> ChatId | DropReason:

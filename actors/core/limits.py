@@ -148,7 +148,11 @@ class Limits:
     children_max: int = _count(100, 0, 100_000)
     children_depth_max: int = _count(8, 0, 100)
 
-    # Loop guards of one turn.
+    # Loop guards of one turn: rounds of its model; calls that are the same, or fail; replies without text or call.
+    hops_max: int = _count(50, 1, 100_000)
+    failing_calls_max: int = _count(3, 1, 100_000)
+    same_calls_max: int = _count(5, 1, 100_000)
+    empty_replies_max: int = _count(2, 0, 100_000)
     tool_calls_max: int = _count(200, 1, 100_000)
 
     # Threads for the host's blocking calls; trio's own default is 40, and these are the host's besides.

@@ -7,7 +7,7 @@ the turn that runs; it is kept for the attempt to come; or, when the turn has en
 import attrs
 
 from actors.core.commands import Answer, Ask, Expire
-from actors.core.decision import Decision, Policy, begin, refuse_late
+from actors.core.decision import Decision, Policy, begin, refuse_late, refuse_spent
 from actors.core.effects import Refusal, WakePrompt
 from actors.core.events import (
     AnsweredPrompt,
@@ -87,6 +87,9 @@ def decide_answer(state: SessionState, command: Answer, policy: Policy, now_s: f
             return _decide_held(state, item, answered, now_s) if prompt.type == "recovery" else Decision((answered,))
     if len(state.queue) >= policy.limits.queue_turns_max:
         return Refusal(DropReason.QUEUE_FULL, f"{len(state.queue)} accepted messages wait for their turn")
+    spent = refuse_spent(state, policy)
+    if spent is not None:
+        return spent
     kind, question = prompt.type, prompt.question
     bodies: tuple[EventBody, ...] = (
         answered,

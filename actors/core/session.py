@@ -25,15 +25,17 @@ from actors.core.commands import (
     Recover,
     Remind,
     Reorder,
+    ResetBudget,
     Resume,
     Retry,
     SetReminder,
     Skip,
 )
-from actors.core.decision import Decision, Policy, begin, begin_next, refuse_late
+from actors.core.decision import Decision, Policy, begin, begin_next, refuse_late, refuse_spent
 from actors.core.effects import Refusal, StartTurn
 from actors.core.events import (
     AttemptInterrupted,
+    BudgetReset,
     EventBody,
     MessageAccepted,
     MessageAdded,
@@ -76,6 +78,8 @@ def decide(state: SessionState, command: Command, policy: Policy, now_s: float) 
             return decide_answer(state, command, policy, now_s)
         case Expire():
             return decide_expire(state, command, now_s)
+        case ResetBudget():
+            return Decision((BudgetReset(state.turns),))
         case Cancel():
             return _cancel(state, command)
         case Recover():
@@ -105,6 +109,9 @@ def _accept(state: SessionState, command: Accept, policy: Policy, now_s: float) 
         return Refusal(DropReason.EXPIRED, "its deadline had passed before it was accepted")
     if state.standing.closed:
         return Refusal(DropReason.PARENT_ENDED, "the turn that spawned this session has ended")
+    spent = None if policy.allowance is None else refuse_spent(state, policy)
+    if spent is not None:
+        return spent
     if state.running is not None or state.queue:
         overlap = "queue" if policy.queueing else state.standing.overlap or policy.overlap
         return decide_overlap(state, command, policy, overlap)

@@ -10,6 +10,7 @@ from actors.core.commands import Parent
 from actors.core.events import (
     AttemptInterrupted,
     AttemptSetAside,
+    BudgetReset,
     EventBody,
     MessageAccepted,
     MessageSteered,
@@ -35,10 +36,12 @@ from actors.core.events import (
     TurnEnded,
     TurnStarted,
     TurnSuperseded,
+    UsageAdded,
 )
 from actors.core.ids import ChatId
 from actors.core.lifecycle import PartStatus
 from actors.core.reminder import Reminder, evolve_reminders, first_due_s
+from actors.core.spending import NOTHING_SPENT, Usage
 from actors.core.turns import (
     NOTHING_KNOWN,
     ROLLED_BACK,
@@ -85,7 +88,7 @@ class Standing:
     what the session itself says about a message that finds a turn running; empty means that its agent decides.
     ``reminders`` stand in the order in which they were set. ``parent`` is there in a session that a turn spawned;
     ``closed`` once that turn has ended. ``prompts`` are the open questions of turns that do not run: their process
-    ended before anybody answered. They are ordered by turn and number.
+    ended before anybody answered. They are ordered by turn and number. ``usage`` is what the session has spent.
     """
 
     overlap: str = ""
@@ -94,6 +97,7 @@ class Standing:
     parent: Parent | None = None
     closed: bool = False
     prompts: tuple[OpenPrompt, ...] = ()
+    usage: Usage = NOTHING_SPENT
 
 
 _NOTHING = Standing()
@@ -209,10 +213,10 @@ def evolve(state: SessionState, body: EventBody) -> SessionState:
         case ReminderSet() | ReminderDropped() | ReminderFired() | ReminderSkipped():
             reminders = evolve_reminders(state.standing.reminders, body, seq)
             return attrs.evolve(state, seq=seq, standing=attrs.evolve(state.standing, reminders=reminders))
+        case UsageAdded() | BudgetReset():
+            return attrs.evolve(state, seq=seq, standing=_used(state.standing, body))
         case PromptOpened() | PromptAnswered() | PromptExpired() | PromptClosed():
-            if running is not None and running.turn == body.turn:
-                return attrs.evolve(state, seq=seq, running=grow(running, body))
-            return _answered_later(attrs.evolve(state, seq=seq), body)
+            return _asked(attrs.evolve(state, seq=seq), body)
         case _:
             return attrs.evolve(state, seq=seq)
 
@@ -315,6 +319,13 @@ def grow(running: RunningTurn, body: EventBody) -> RunningTurn:
             return running
 
 
+def _used(standing: Standing, body: UsageAdded | BudgetReset) -> Standing:
+    """Count what was spent, or begin anew."""
+    if isinstance(body, BudgetReset):
+        return attrs.evolve(standing, usage=Usage(turns_before=body.turns))
+    return attrs.evolve(standing, usage=standing.usage.plus(Usage(body.tokens, body.cost_millionths)))
+
+
 def opened_by(body: PromptOpened) -> OpenPrompt:
     """Say what an event opened."""
     return OpenPrompt(body.turn, body.prompt, body.type, body.question, body.choices, body.expires_at_s, body.default)
@@ -337,10 +348,11 @@ def _recorded(
     return record(item, prompt, body.answer)
 
 
-def _answered_later(
-    state: SessionState, body: PromptOpened | PromptAnswered | PromptExpired | PromptClosed
-) -> SessionState:
-    """Apply what becomes of a prompt whose turn does not run."""
+def _asked(state: SessionState, body: PromptOpened | PromptAnswered | PromptExpired | PromptClosed) -> SessionState:
+    """Apply what becomes of a prompt: of the turn that runs, or of one that does not."""
+    running = state.running
+    if running is not None and running.turn == body.turn:
+        return attrs.evolve(state, running=grow(running, body))
     if isinstance(body, PromptOpened):
         return state  # no decision says so: only what runs is asked about
     prompts = state.standing.prompts

@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
-from typing import Final, Literal, Protocol, TypeVar, get_args, overload
+from typing import Final, Literal, Protocol, TypeGuard, TypeVar, get_args, overload
 
 import attrs
 
@@ -11,6 +11,7 @@ from actors.core.commands import OnInterrupted
 from actors.core.envelope import Envelope, Origin
 from actors.core.ids import ChatId
 from actors.core.overflow import KIND_CHARACTERS_MAX, Kind
+from actors.core.spending import COST_MAX, Allowance, millionths
 from actors.errors import ConfigurationError
 from actors.runtime.mailbox import Letter, Request
 from actors.runtime.threaded import ThreadAnswer, answer_in_thread
@@ -168,6 +169,8 @@ class Agent:
     attempts_max: int | None = None
     kinds: Mapping[str, Kind] = MappingProxyType({})
     retries: int = 0
+    turn_s: float | None = None
+    allowance: Allowance | None = None
 
 
 @overload
@@ -181,6 +184,10 @@ def agent(
     attempts_max: int | None = ...,
     kinds: Mapping[str, Kind] | None = ...,
     retries: int = ...,
+    turn_s: float | None = ...,
+    tokens_max: int | None = ...,
+    cost_max: float | None = ...,
+    turns_max: int | None = ...,
 ) -> Agent: ...
 @overload
 def agent(
@@ -191,6 +198,10 @@ def agent(
     attempts_max: int | None = ...,
     kinds: Mapping[str, Kind] | None = ...,
     retries: int = ...,
+    turn_s: float | None = ...,
+    tokens_max: int | None = ...,
+    cost_max: float | None = ...,
+    turns_max: int | None = ...,
 ) -> Callable[[Answer | ThreadAnswer], Agent]: ...
 def agent(  # noqa: PLR0913 - options, all named by the caller
     answer: Answer | ThreadAnswer | None = None,
@@ -202,6 +213,10 @@ def agent(  # noqa: PLR0913 - options, all named by the caller
     attempts_max: int | None = None,
     kinds: Mapping[str, Kind] | None = None,
     retries: int = 0,
+    turn_s: float | None = None,
+    tokens_max: int | None = None,
+    cost_max: float | None = None,
+    turns_max: int | None = None,
 ) -> Agent | Callable[[Answer | ThreadAnswer], Agent]:
     """Give a function of a turn its policies; usable as a decorator.
 
@@ -217,6 +232,10 @@ def agent(  # noqa: PLR0913 - options, all named by the caller
     0 to 1000. ``receive`` handles volatile messages (``tell`` and ``ask``), one at a time, also while a turn runs.
     ``kinds`` declares the kinds that ``tell`` may name, and with each what becomes of it in a full mailbox.
 
+    ``turn_s`` is how long one attempt of a turn may take, in seconds from its start, the time in which it waits for a
+    person left out (None: the limit of the runtime). ``tokens_max``, ``cost_max`` and ``turns_max`` are the budget of
+    each session: what its turns may spend (``turn.spend``) and how many it may have, until ``reset_budget``.
+
     Raises ConfigurationError for anything else.
     """
     check_overlap(overlap)
@@ -229,11 +248,16 @@ def agent(  # noqa: PLR0913 - options, all named by the caller
     if type(retries) is not int or not 0 <= retries <= RETRIES_MAX:
         message = f"retries is {retries!r}"
         raise ConfigurationError(message, hint=f"give a whole number from 0 to {RETRIES_MAX}")
+    if turn_s is not None and not _is_number(turn_s, 0.001, 86_400.0):
+        message = f"turn_s is {turn_s!r}"
+        raise ConfigurationError(message, hint="give seconds from 0.001 to 86400, or None")
+    allowance = _checked_allowance(tokens_max, cost_max, turns_max)
     handler = None if receive is None else receive_of(receive)
     declared = _checked_kinds({} if kinds is None else kinds)
 
     def make(function: Answer | ThreadAnswer) -> Agent:
-        return Agent(answer_of(function), overlap, on_interrupted, handler, attempts_max, declared, retries)
+        answer = answer_of(function)
+        return Agent(answer, overlap, on_interrupted, handler, attempts_max, declared, retries, turn_s, allowance)
 
     return make if answer is None else make(answer)
 
@@ -260,6 +284,28 @@ def check_overlap(overlap: object) -> None:
     if overlap not in OVERLAPS:
         message = f"overlap is {overlap!r}"
         raise ConfigurationError(message, hint=f"give one of {', '.join(OVERLAPS)}")
+
+
+def _checked_allowance(tokens_max: object, cost_max: object, turns_max: object) -> Allowance | None:
+    """Make a budget of what was given, None if nothing was; refuse what is no bound."""
+    bounds: list[int | None] = []
+    for field, value in (("tokens_max", tokens_max), ("turns_max", turns_max)):
+        if value is not None and (type(value) is not int or value < 1):
+            message = f"{field} is {value!r}"
+            raise ConfigurationError(message, hint="give a whole number from 1, or None")
+        bounds.append(value)
+    cost: int | None = None
+    if cost_max is not None:
+        if not _is_number(cost_max, 1e-6, COST_MAX):
+            message = f"cost_max is {cost_max!r}"
+            raise ConfigurationError(message, hint="give a number from a millionth, or None")
+        cost = millionths(float(cost_max))
+    return None if tokens_max is cost_max is turns_max is None else Allowance(bounds[0], cost, bounds[1])
+
+
+def _is_number(value: object, low: float, high: float) -> TypeGuard[float]:
+    """Say whether a value is a number within bounds."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
 
 
 def answer_of(function: Answer | ThreadAnswer) -> Answer:

@@ -6,7 +6,7 @@ from typing import Final, NoReturn, get_args
 
 import attrs
 
-from actors.core.commands import DropReminder, SetReminder
+from actors.core.commands import DropReminder, ResetBudget, SetReminder
 from actors.core.effects import Refusal
 from actors.core.envelope import check_text
 from actors.core.events import Missed
@@ -68,7 +68,7 @@ class Appointments:
         self._services.expiries.at(chat_id, due_s, partial(self.fall_due, chat_id))
 
 
-async def order(router: Router, chat_id: object, command: SetReminder | DropReminder) -> Refusal | None:
+async def order(router: Router, chat_id: object, command: SetReminder | DropReminder | ResetBudget) -> Refusal | None:
     """Have a session decide a command and write what comes of it; return why it does not.
 
     Raises RefusedError for an address that leads to no session that takes anything, StoreError if it cannot be written.

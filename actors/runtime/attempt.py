@@ -16,6 +16,7 @@ from actors.core.events import EventBody
 from actors.core.lifecycle import TurnStatus
 from actors.core.overlap import to_be_taken
 from actors.core.prompts import find_known
+from actors.core.spending import Allowance
 from actors.core.stream import ProgressSignal
 from actors.core.transcript import History, Message, Part
 from actors.errors import PromptExpiredError, Reject, TurnOverError
@@ -28,13 +29,14 @@ from actors.runtime.question import Question
 from actors.runtime.ref import Ref
 from actors.runtime.sent import Child, Sent
 from actors.runtime.services import FamilyPort, Services
-from actors.runtime.turn import Turn, TurnPort
+from actors.runtime.turn import Turn
+from actors.runtime.turn_port import TurnPort
 from actors.runtime.workers import Workers
 
 _NO_ORIGIN: Final = Origin()
 
 
-class Outlet(TurnPort):
+class Outlet(TurnPort[Turn]):
     """Where the turns of a session speak: live text goes out at once, everything else through the inner door."""
 
     def __init__(self, ref: Ref, services: Services) -> None:
@@ -143,6 +145,14 @@ class Outlet(TurnPort):
         assert transcript is not None, "it is loaded before the agent starts"
         return transcript.before(turn.number)
 
+    @override
+    def waits(self, turn: Turn) -> None:
+        self.services.deadlines.hold(turn, held=bool(turn.prompts) and not turn.closed)
+
+    @override
+    def allowance(self) -> Allowance | None:
+        return self.services.policy.allowance
+
     def asked(self, turn: Turn | None, group: Group, written: Written, now_s: float) -> Refusal | int:
         """Decide a question of a turn; return its number, with who waits for its answer noted."""
         command = written.command
@@ -202,6 +212,8 @@ async def run_agent(agent: Agent, turn: Turn, box: Mailbox) -> None:
             turn.changed_state()  # a state that cannot be kept is the agent's failure, not the session's
         if turn.cancel_reason:
             done = Done(turn, *end_of(turn))
+        elif turn.guards.broken is not None:
+            done = Done(turn, TurnStatus.FAILED, str(turn.guards.broken.guard))
     except BaseException as error:  # noqa: BLE001 - the barrier: nothing an agent raises passes
         if torn_down():
             return  # the store says running, and recovery settles it
@@ -232,6 +244,8 @@ def _ended_by(turn: Turn, error: BaseException) -> Done:
     """Say how a turn ends whose agent raised; what it raises after it was cancelled is part of its leaving."""
     if turn.cancel_reason:
         return Done(turn, *end_of(turn))
+    if turn.guards.broken is not None:
+        return Done(turn, TurnStatus.FAILED, str(turn.guards.broken.guard))
     if isinstance(error, Reject):
         return Done(turn, TurnStatus.FAILED, "rejected", words_of(error))
     if isinstance(error, PromptExpiredError):

@@ -2,7 +2,7 @@
 
 import attrs
 
-from actors.core.commands import Answer, DropReminder, Migrate, QueueCommand, SetReminder
+from actors.core.commands import Answer, DropReminder, Migrate, QueueCommand, ResetBudget, SetReminder
 from actors.core.passivation import Reason
 from actors.runtime.mailbox import Reply
 
@@ -55,7 +55,7 @@ class AnswerPrompt:
 class Order:
     """Control: have a command decided and written; ``reply`` is answered with its refusal, or None once it is done."""
 
-    command: SetReminder | DropReminder
+    command: SetReminder | DropReminder | ResetBudget
     reply: Reply
 
 

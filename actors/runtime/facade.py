@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import trio
 
 from actors.core.alarms import Alarm
-from actors.core.commands import DropReminder
+from actors.core.commands import DropReminder, ResetBudget
 from actors.core.envelope import Origin
 from actors.core.events import Missed
 from actors.core.ids import ChatId, DropReason, parse_chat_id
@@ -251,6 +251,10 @@ class Runtime:
         Raises InvalidEnvelopeError or UnknownChatError for the id.
         """
         return Queue(self._router, self._services, self._receipts, self._known(chat_id))
+
+    async def reset_budget(self, chat_id: object) -> None:
+        """Let a session spend its budget anew, durably. Raises RefusedError for the id, StoreError."""
+        await order(self._router, chat_id, ResetBudget())
 
     async def history(self, chat_id: object, *, before_turn: int | None = None) -> Page:
         """Read a page of messages of ended turns from the journal, the last one first.

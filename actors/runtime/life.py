@@ -132,7 +132,7 @@ def assemble(
     services = Services(
         epoch=epoch,
         agent=agent,
-        policy=Policy(limits, agent.overlap),
+        policy=Policy(limits, agent.overlap, allowance=agent.allowance),
         limits=limits,
         clock=clock,
         journal=journal,
@@ -140,7 +140,7 @@ def assemble(
         recorder=recorder,
         accounts=Accounts(limits.dead_letters_max, recorder, clock),
         checkpoints=Checkpoints(limits.checkpoint_s, clock),
-        deadlines=Deadlines(limits.turn_s, clock),
+        deadlines=Deadlines(agent.turn_s or limits.turn_s, clock),
         expiries=Expiries(clock.wall_s, look_s=limits.expiry_look_s, batch_max=limits.expiry_batch_max),
         timers=Expiries(clock.now_s, look_s=math.inf, batch_max=limits.expiry_batch_max),
         kin=Kin(),

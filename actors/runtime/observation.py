@@ -32,6 +32,8 @@ class Inspection:
     steering: int
     open_calls: int
     open_prompts: int
+    tokens: int
+    cost: float
     mailbox_messages: int
     mailbox_bytes: int
     waiting_senders: int
@@ -146,6 +148,8 @@ def inspection(ref: Ref, epoch: int) -> Inspection:
         steering=0 if running is None else len(running.steering),
         open_calls=0 if running is None else len(running.calls),
         open_prompts=len(state.open_prompts),
+        tokens=state.standing.usage.tokens,
+        cost=state.standing.usage.cost,
         mailbox_messages=ref.mailbox.queued,
         mailbox_bytes=ref.mailbox.bytes_held,
         waiting_senders=ref.mailbox.waiting,

@@ -4,6 +4,7 @@ from typing import Final
 
 from actors.core.events import (
     AttemptInterrupted,
+    BudgetReset,
     Event,
     MessageAccepted,
     PromptAnswered,
@@ -62,6 +63,8 @@ def publish(outlet: Outlet, events: tuple[Event, ...], state: SessionState, turn
         elif kind is SessionMigrated:
             assert isinstance(body, SessionMigrated), "kind is its type"
             _move(outlet, event, body, turn)
+        elif kind is BudgetReset and turn is not None:
+            turn.usage = state.standing.usage
     if due_changed or stood is None or stood.standing.reminders is not state.standing.reminders:
         reminders_changed(ref, services, events)
 

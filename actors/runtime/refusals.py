@@ -75,6 +75,7 @@ _ERRORS: Final[Mapping[DropReason, tuple[type[RefusedError], str, str]]] = Mappi
         ),
         _R.PROMPT_ANSWERED: (UnavailableError, "somebody was first", "nothing is to be done"),
         _R.PROMPT_CLOSED: (UnavailableError, "the turn that asked has ended", "nothing is to be done"),
+        _R.BUDGET_SPENT: (OverloadedError, "the budget of the session is spent", "reset_budget() it, or raise it"),
         _R.POISON: (UnavailableError, "every attempt to answer the message has failed", "mend what it does"),
         _R.PROMPT_EXPIRED: (UnavailableError, "the time to answer is over", "nothing is to be done"),
     }

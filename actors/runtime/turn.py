@@ -7,7 +7,7 @@ A turn is good until its agent returns, raises or is cancelled. What is written 
 import json
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final, Literal, Protocol, TypeVar
+from typing import Final, Literal, TypeVar
 
 import trio
 from trio.lowlevel import checkpoint, checkpoint_if_cancelled
@@ -15,80 +15,27 @@ from trio.lowlevel import checkpoint, checkpoint_if_cancelled
 from actors.core.commands import Parent
 from actors.core.draft import Draft, Segment, with_text
 from actors.core.envelope import Origin, clean_text, json_text
-from actors.core.events import AnsweredPrompt, EventBody, TextAppended
+from actors.core.events import AnsweredPrompt, EventBody, TextAppended, UsageAdded
+from actors.core.guards import Guards
 from actors.core.ids import ChatId
 from actors.core.lifecycle import PartStatus, ToolStatus
 from actors.core.limits import Limits
+from actors.core.spending import checked_usage
 from actors.core.state import SessionState
 from actors.core.transcript import History, Message
-from actors.errors import ConfigurationError, Reject, TurnOverError
+from actors.errors import ConfigurationError, GuardError, TurnOverError
 from actors.ports import Clock
 from actors.runtime.broadcast import Broadcast
 from actors.runtime.mailbox import Reply
 from actors.runtime.question import Question, checked
 from actors.runtime.sent import Child, Sent
 from actors.runtime.tool import ToolCall, ToolFunction, ToolOutcome
+from actors.runtime.turn_port import TurnPort
 from actors.runtime.workers import Workers
 
 T = TypeVar("T")
 
 _UNSET: Final = object()
-
-
-class TurnPort(Protocol):
-    """What a turn needs of its session; the actor gives it."""
-
-    def said(self, turn: "Turn", segment: Segment, size: int) -> None:
-        """Show the last piece of a segment at once, and see to its checkpoint."""
-        ...
-
-    def progress(self, turn: "Turn", name: str, value: str) -> None:
-        """Show something that is not kept."""
-        ...
-
-    def late(self, turn: "Turn") -> None:
-        """Count output that came after the turn had ended."""
-        ...
-
-    async def emit(self, turn: "Turn", bodies: tuple[EventBody, ...]) -> None:
-        """Write events of the turn and wait until they are on disk."""
-        ...
-
-    async def ask(self, turn: "Turn", question: Question, bodies: tuple[EventBody, ...], waiting: Reply) -> int:
-        """Open a prompt and return its number once it is on disk; ``waiting`` gets the answer."""
-        ...
-
-    async def make_room(self, turn: "Turn") -> None:
-        """Wait until more of what the turn has said is on disk."""
-        ...
-
-    def steering(self, turn: "Turn") -> tuple[Message, ...]:
-        """List the messages that were handed to the turn and that it may take now."""
-        ...
-
-    def history(self, turn: "Turn") -> History:
-        """Return what went before, and the turn's own messages."""
-        ...
-
-    def workers(self) -> Workers:
-        """Return the threads for blocking calls."""
-        ...
-
-    def origin(self, turn: "Turn") -> Origin:
-        """Say what caused the turn."""
-        ...
-
-    async def spawn(self, turn: "Turn", text: object, name: str) -> Child:
-        """Bring a child into being and give it a message."""
-        ...
-
-    async def send(self, turn: "Turn", chat_id: object, text: object, message_id: object) -> Sent:
-        """Have a message accepted by another session."""
-        ...
-
-    async def ask_chat(self, turn: "Turn", chat_id: object, payload: object, timeout_s: float | None) -> object:
-        """Ask the handler of another session."""
-        ...
 
 
 class Turn:
@@ -106,7 +53,6 @@ class Turn:
         "_standing",
         "_state",
         "_taken",
-        "_tool_calls_max",
         "_unsaved_bytes_max",
         "answers",
         "asked",
@@ -120,6 +66,7 @@ class Turn:
         "due",
         "flushing",
         "grace",
+        "guards",
         "number",
         "pieces",
         "prompts",
@@ -132,10 +79,11 @@ class Turn:
         "text",
         "unsaved_bytes",
         "unwritten",
+        "usage",
     )
 
     def __init__(
-        self, port: TurnPort, session: SessionState, limits: Limits, clock: Clock, broadcast: Broadcast
+        self, port: "TurnPort[Turn]", session: SessionState, limits: Limits, clock: Clock, broadcast: Broadcast
     ) -> None:
         """Begin the attempt that is running; made by the session."""
         running = session.running
@@ -147,7 +95,7 @@ class Turn:
         self._unsaved_bytes_max = limits.unsaved_bytes_max
         self._checkpoint_bytes = limits.checkpoint_bytes_max
         self._message_bytes_max = limits.message_bytes_max
-        self._tool_calls_max = limits.tool_calls_max
+        self.guards = Guards(limits)
         self._broadcast = broadcast
         self._bodies: list[EventBody] = []
         self._state: object = _UNSET
@@ -162,6 +110,8 @@ class Turn:
         """The question of an earlier turn that this turn's message answers, if it does."""
         self.saved_state = session.saved
         self._standing = session.standing
+        self.usage = session.standing.usage
+        """What the session has spent, this turn included."""
         self.children: tuple[ChatId, ...] = ()
         """The children that this attempt has spawned; they end with it."""
         self.draft = Draft(self.number, self.attempt, messages=running.messages, calls=running.calls_total)
@@ -246,37 +196,71 @@ class Turn:
         self._port.progress(self, name, clean_text(value))
         await self._breathe()
 
-    async def call(self, name: str, arguments: object = None, *, call_id: str = "") -> ToolCall:
+    async def hop(self) -> int:
+        """Mark a round of the model, before it is asked; return its number, from 1.
+
+        Raises GuardError for one round more than the limit ``hops_max``, and after more replies that were empty, with
+        neither text nor a call, than the limit ``empty_replies_max``. Without marks each batch of calls is a round.
+        """
+        self._check_open()
+        self.guards.hop(self.pieces + self.draft.calls)
+        self._check_guards()
+        await self._breathe()
+        return self.guards.hops
+
+    def spend(self, *, tokens: int = 0, cost: float = 0.0) -> None:
+        """Count what the model has cost; it is written with what the turn says next, or with its end.
+
+        ``cost`` is in whatever unit the host reckons in, kept to its millionth. Raises GuardError once the session has
+        spent its budget, ConfigurationError for what is no such number.
+        """
+        self._check_open()
+        more = checked_usage(tokens, cost, self.chat_id)
+        self._bodies.append(UsageAdded(self.number, more.tokens, more.cost_millionths))
+        self.usage = self.usage.plus(more)
+        self.guards.spend(self.usage, self._port.allowance())
+        self._check_guards()
+
+    async def call(
+        self, name: str, arguments: object = None, *, call_id: str = "", interactive: bool = False
+    ) -> ToolCall:
         """Put a tool call on disk before the tool runs, and return it; give it its outcome with ``end`` or ``run``.
 
         ``arguments`` is a JSON value, or a str that is taken as JSON text as it stands. ``call_id`` is the model's own
-        id and may repeat. Whatever the turn leaves open is sealed when it ends.
+        id and may repeat. Whatever the turn leaves open is sealed when it ends. An ``interactive`` tool talks to a
+        person, and may be called again and again.
         """
-        return (await self.calls([(name, arguments, call_id)]))[0]
+        return (await self.calls([(name, arguments, call_id)], interactive=interactive))[0]
 
-    async def calls(self, calls: Sequence[tuple[str, object, str]]) -> list[ToolCall]:
+    async def calls(self, calls: Sequence[tuple[str, object, str]], *, interactive: bool = False) -> list[ToolCall]:
         """Put several tool calls of one message on disk together: each a name, its arguments, its id.
 
-        Raises Reject, which ends the turn, when the turn would make more calls than the limit ``tool_calls_max``.
+        Raises GuardError for more calls than the limit ``tool_calls_max``, for a call that was made ``same_calls_max``
+        times or has failed ``failing_calls_max`` times with the same arguments, and for a round too many (``hop``).
         """
         self._check_open()
-        if self.draft.calls + len(calls) > self._tool_calls_max:
-            message = f"a turn may make {self._tool_calls_max} tool calls"
-            raise Reject(message)
-        checked = []
+        clean = []
         for name, arguments, call_id in calls:
             text = arguments if isinstance(arguments, str) else json_text(arguments, "arguments")
             self._check_size(text, "arguments")
-            checked.append((clean_text(call_id), clean_text(name), clean_text(text)))
-        made = [self._made(self.draft.call(*each, self._bodies), each[1]) for each in checked]
+            clean.append((clean_text(call_id), clean_text(name), clean_text(text)))
+        self.guards.call([each[1:] for each in clean], self.draft.calls, interactive=interactive)
+        self._check_guards()
+        made = [self._made(self.draft.call(*each, self._bodies), each[1]) for each in clean]
         await self._port.emit(self, self.take_bodies())
         return made
 
     async def tool(
-        self, name: str, function: ToolFunction, arguments: object = None, *, call_id: str = ""
+        self,
+        name: str,
+        function: ToolFunction,
+        arguments: object = None,
+        *,
+        call_id: str = "",
+        interactive: bool = False,
     ) -> ToolOutcome:
         """Call a tool and run it: ``call`` followed by ``run``."""
-        call = await self.call(name, arguments, call_id=call_id)
+        call = await self.call(name, arguments, call_id=call_id, interactive=interactive)
         return await call.run(function)
 
     async def ask(
@@ -301,15 +285,20 @@ class Turn:
         asked = checked(
             Question(kind, question, tuple(choices), expires_s, default), self.chat_id, self._message_bytes_max
         )
+        self.guards.ask(len(self.asked))
+        self._check_guards()
         self.draft.close(PartStatus.COMPLETE, self._bodies)
         waiting = Reply()
         number = await self._port.ask(self, asked, self.take_bodies(), waiting)
+        self._port.waits(self)
         try:
             answer = await waiting.wait()
         except trio.Cancelled:  # whoever asks the same again finds it: still open, or answered meanwhile
             self.prompts.pop(number, None)
             self.asked.discard(number)
             raise
+        finally:
+            self._port.waits(self)
         assert isinstance(answer, str), "prompts are answered with text"
         return answer
 
@@ -415,7 +404,7 @@ class Turn:
 
     def _say(self, kind: Literal["text", "thinking"], text: str) -> None:
         """Check and pass on a piece of text."""
-        if self.closed:
+        if self.closed or self.guards.broken is not None:
             self._check_open()
         if type(text) is not str:
             message = f"a turn was given {type(text).__name__} to write"
@@ -459,6 +448,7 @@ class Turn:
         if size_bytes > self._message_bytes_max:
             content = f"The result has {size_bytes} bytes, and at most {self._message_bytes_max} can be kept."
             ok = False
+        self.guards.ended(number, ok=ok)
         self.draft.result(number, ToolStatus.OK if ok else ToolStatus.ERROR, content, self._bodies)
         await self._port.emit(self, self.take_bodies())
         return ToolOutcome(content, ok)
@@ -469,6 +459,15 @@ class Turn:
             self._port.late(self)
             message = f"turn {self.number} has ended"
             raise TurnOverError(message, chat_id=self.chat_id, hint="return from the agent when it is cancelled")
+        self._check_guards()
+
+    def _check_guards(self) -> None:
+        """Refuse to go on once a bound is broken."""
+        broken = self.guards.broken
+        if broken is not None:
+            self.draft.close(PartStatus.CUT, self._bodies)  # so that what is written next is looked at
+            hint = "let it end the turn; raise the limit if the agent needs more"
+            raise GuardError(str(broken.guard), broken.detail, chat_id=self.chat_id, hint=hint)
 
     def _encode_state(self, value: object) -> str:
         """Write a state as JSON text."""

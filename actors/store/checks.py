@@ -27,6 +27,7 @@ from actors.core.events import (
 )
 from actors.core.ids import ChatId
 from actors.core.lifecycle import TurnStatus
+from actors.core.spending import Usage
 from actors.core.state import SessionState, evolve
 from actors.core.transcript import Message, Transcript
 from actors.errors import ActorsError, StoreError
@@ -54,7 +55,8 @@ _TURNS: Final = """
     FROM turn WHERE chat=? ORDER BY turn
 """
 _SESSION: Final = """
-    SELECT chat, parent IS NOT NULL, closed, seq, turns, state, overlap, paused FROM session WHERE chat_id=?
+    SELECT chat, parent IS NOT NULL, closed, tokens, cost_millionths, turns_before, seq, turns, state, overlap, paused
+    FROM session WHERE chat_id=?
 """
 _MESSAGES: Final = """
     SELECT message.turn, message.attempt, message.seq, role, message_id, kind, status, characters
@@ -301,7 +303,7 @@ def _contradiction(db: apsw.Connection, chat_id: ChatId) -> str:
     row = db.execute(_SESSION, (chat_id,)).fetchone()
     if row is None:
         return ""  # it was deleted a moment ago
-    chat, family, session = row[0], row[1:3], row[3:]
+    chat, family, used, session = row[0], row[1:3], row[3:6], row[6:]
     state, transcript, turns = SessionState(chat_id), Transcript(), dict[int, TurnRow]()
     try:
         for event in _events(db, chat, chat_id):
@@ -325,6 +327,8 @@ def _contradiction(db: apsw.Connection, chat_id: ChatId) -> str:
         return "what is open is not what its events come to"
     if family != (state.standing.parent is not None, state.standing.closed):
         return "whether it has a parent, and whether that has ended, is not what its events come to"
+    if Usage(*used) != state.standing.usage:
+        return "what it has spent is not what its events come to"
     if _reminders(db, chat) != [(each.key, each.seq, each.tick, each.due_s) for each in state.standing.reminders]:
         return "a reminder is not what its events come to"
     stored = _stored_messages(db, chat, turns)

@@ -11,6 +11,7 @@ from actors.core.codec import VERSION, encode_body
 from actors.core.events import (
     AttemptInterrupted,
     AttemptSetAside,
+    BudgetReset,
     Event,
     EventBody,
     MessageAccepted,
@@ -37,6 +38,7 @@ from actors.core.events import (
     TurnEnded,
     TurnStarted,
     TurnSuperseded,
+    UsageAdded,
 )
 from actors.core.lifecycle import PromptStatus, ToolStatus, TurnStatus
 from actors.core.state import ROLLED_BACK, SUPERSEDED
@@ -106,6 +108,10 @@ UPDATE_REMINDER = "UPDATE reminder SET tick=?, due_s=? WHERE chat=? AND key=?"
 DELETE_REMINDER = "DELETE FROM reminder WHERE chat=? AND key=?"
 SET_OVERLAP = "UPDATE session SET overlap=? WHERE chat=?"
 SET_PAUSED = "UPDATE session SET paused=? WHERE chat=?"
+UPDATE_USAGE = (  # one that sets turns_before begins anew
+    "UPDATE session SET tokens=iif(?3 IS NULL, tokens+?1, 0),"
+    " cost_millionths=iif(?3 IS NULL, cost_millionths+?2, 0), turns_before=coalesce(?3, turns_before) WHERE chat=?4"
+)
 UPDATE_SESSION = "UPDATE session SET seq=?, turns=max(turns,?), state=coalesce(?,state) WHERE chat=? AND seq=?"
 
 ORDER = (
@@ -293,6 +299,10 @@ class Rows:
                     )
                     for number, part in enumerate(body.parts)
                 ]
+            case UsageAdded():
+                self.in_sequence.append((UPDATE_USAGE, (body.tokens, body.cost_millionths, None, chat)))
+            case BudgetReset():
+                self.in_sequence.append((UPDATE_USAGE, (0, 0, body.turns, chat)))
             case SessionCreated():
                 if body.parent:
                     add[SET_PARENT].append((body.parent, chat))

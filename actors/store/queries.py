@@ -27,6 +27,7 @@ from actors.core.events import (
 from actors.core.ids import ChatId
 from actors.core.lifecycle import PromptStatus, TurnStatus
 from actors.core.reminder import Reminder
+from actors.core.spending import Usage
 from actors.core.state import (
     Background,
     OpenCall,
@@ -95,13 +96,14 @@ def children(db: apsw.Connection, chat_id: ChatId, rows_max: int) -> tuple[ChatI
 def load(db: apsw.Connection, chat_id: ChatId) -> SessionState | None:
     """Read what is open in a session."""
     row = db.execute(
-        "SELECT chat, chat_id, seq, turns, state, parent, closed, overlap, paused FROM session"
+        "SELECT chat, chat_id, seq, turns, state, parent, closed, overlap, paused,"
+        " tokens, cost_millionths, turns_before FROM session"
         " WHERE chat=(SELECT chat FROM address WHERE chat_id=?)",
         (chat_id,),
     ).fetchone()
     if row is None:
         return None
-    chat, chat_id, seq, turns, saved, parent, closed, overlap, paused = row
+    chat, chat_id, seq, turns, saved, parent, closed, overlap, paused, *used = row
     last = db.execute("SELECT max(seq) FROM event WHERE chat=?", (chat,)).get or 0
     if last != seq:
         _corrupt(chat_id, f"the session ends at {seq}, its journal at {last}")
@@ -145,6 +147,7 @@ def load(db: apsw.Connection, chat_id: ChatId) -> SessionState | None:
         parent=None if parent is None else _parent(db, chat, chat_id),
         closed=bool(closed),
         prompts=tuple(prompt for prompt in prompts if running is None or prompt.turn != running.turn),
+        usage=Usage(*used),
     )
     return SessionState(chat_id, seq, turns, running, tuple(queued), saved, standing)
 

@@ -144,6 +144,10 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     CREATE INDEX alias_by_chat ON alias (chat);
     CREATE VIEW address AS SELECT chat_id, chat FROM session UNION ALL SELECT chat_id, chat FROM alias;
     CREATE VIEW given_up AS SELECT chat_id FROM tombstone UNION ALL SELECT chat_id FROM alias;
+    ALTER TABLE session ADD COLUMN tokens INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE session ADD COLUMN cost_millionths INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE session ADD COLUMN turns_before INTEGER NOT NULL DEFAULT 0;
+
     ALTER TABLE turn ADD COLUMN first_attempt INTEGER;
 
     ALTER TABLE prompt ADD COLUMN expires_at_s REAL;

@@ -239,3 +239,15 @@ async def test_a_store_in_use_or_an_id_that_is_none_is_an_error(tmp_path: Path) 
             await module.chat(tmp_path / "s.db", None, echo=True)
     with pytest.raises(InvalidEnvelopeError):
         await module.chat(tmp_path / "s.db", "me", echo=True)
+
+
+async def test_a_line_that_is_typed_while_a_question_stands_is_its_answer(autojump_clock: MockClock) -> None:
+    """One that is none of the choices is refused with the reason, and the question stands until it is answered."""
+    async with talking(Demo(SystemClock(1)).answer) as (terminal, _):
+        await terminal.keys.send("let us bet")
+        await terminal.sees("? Heads or tails? (heads, tails)\n")
+        await terminal.keys.send("the edge")
+        await terminal.sees("That is no answer: ")
+        await terminal.keys.send("heads")
+        await terminal.sees("It is ")
+        await terminal.sees("win." if "It is heads" in terminal.text else "lose.")

@@ -123,6 +123,8 @@ def test_every_kind_has_a_tag_of_its_own() -> None:
         "prompt.answered",
         "prompt.expired",
         "prompt.closed",
+        "usage.added",
+        "budget.reset",
         "state.saved",
         "reminder.set",
         "reminder.dropped",

@@ -23,6 +23,7 @@ OF_A_TURN = {
     "PromptAnswered": ("turn", "prompt"),
     "PromptExpired": ("turn", "prompt"),
     "PromptClosed": ("turn", "prompt"),
+    "UsageAdded": ("turn",),
     "StateSaved": ("turn",),
     "TurnEnded": ("turn", "attempt"),
     "QueuedEdited": ("turn",),

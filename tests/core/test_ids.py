@@ -288,6 +288,7 @@ def test_the_reasons_of_a_drop_are_a_closed_set_of_words() -> None:
         "prompt_expired",
         "poison",
         "turn_running",
+        "budget_spent",
     ]
 
 

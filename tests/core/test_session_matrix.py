@@ -22,6 +22,7 @@ from actors.core.commands import (
     QueueCommand,
     Recover,
     Remind,
+    ResetBudget,
     Retry,
     Seed,
     SetReminder,
@@ -31,6 +32,7 @@ from actors.core.effects import Refusal
 from actors.core.events import (
     AttemptInterrupted,
     AttemptSetAside,
+    BudgetReset,
     EventBody,
     MessageAccepted,
     MessageAdded,
@@ -58,6 +60,7 @@ from actors.core.events import (
     TurnEnded,
     TurnStarted,
     TurnSuperseded,
+    UsageAdded,
 )
 from actors.core.ids import ChatId
 from actors.core.lifecycle import PartStatus, ToolStatus, TurnStatus
@@ -133,6 +136,7 @@ COMMANDS: dict[str, Command] = {
     "finish another attempt": Finish(1, 2, TurnStatus.COMPLETED),
     "fail and try again": Finish(1, 1, TurnStatus.FAILED, error="ValueError", again=True),
     "expire": Expire(1, 0),
+    "reset the budget": ResetBudget(),
     "recover": Recover("mark", attempts_max=3),
     "recover and ask": Recover("ask", attempts_max=2),
     "recover and retry": Recover("retry", attempts_max=2),
@@ -317,6 +321,7 @@ DECIDED: dict[str, tuple[str, ...]] = {
         "= idle",
         "= queued",
     ),
+    "reset the budget": (*(f"BudgetReset = {state.status}" for state in STATES.values()),),
     "recover": (
         "= idle",
         "= queued",
@@ -426,6 +431,8 @@ EVOLVED: tuple[tuple[EventBody, str], ...] = (
     (PromptAnswered(1, 0, "yes"), "idle queued running running running waiting running idle queued"),
     (PromptExpired(1, 0), "idle queued running running running waiting running idle queued"),
     (PromptClosed(1, 0), "idle queued running running running waiting running idle queued"),
+    (UsageAdded(1, 5, 7), "idle queued running running running waiting waiting idle queued"),
+    (BudgetReset(1), "idle queued running running running waiting waiting idle queued"),
     (StateSaved(1, "{}"), "idle queued running running running waiting waiting idle queued"),
     (ParentEnded(), "idle queued running running running waiting waiting idle queued"),
     (ReminderSet("tea", "Drink.", NOW_S), "idle queued running running running waiting waiting idle queued"),

@@ -323,6 +323,7 @@ DECIDED: dict[str, tuple[str, ...]] = {
         "TurnEnded:cancelled TurnStarted !StartTurn = running",
     ),
     "expire": ("= queued", "= running", "= running", "= queued", "= running", "= running", "= running"),
+    "reset the budget": (*(f"BudgetReset = {state.status}" for state in STATES.values()),),
     "recover and ask": (
         "= queued",
         "PromptOpened AttemptInterrupted = queued",

@@ -103,11 +103,11 @@ async def test_three_chats_with_overlapping_chunks_keep_each_only_its_own_word(a
     words = {"live:a": "apple", "live:b": "birch", "live:c": "cedar"}
 
     async def speak(turn: Turn) -> None:
-        for _ in range(20):
+        for number in range(20):
             await trio.sleep(chance.random())
             await turn.write(words[turn.chat_id])
             if chance.random() < 0.2:
-                await turn.tool("look", lambda: tool(words[turn.chat_id]))
+                await turn.tool("look", lambda: tool(words[turn.chat_id]), {"number": number})
 
     async def tool(word: str) -> str:
         await trio.sleep(chance.random())

@@ -115,3 +115,47 @@ async def test_what_is_added_again_has_its_time_anew_and_holds_up_nobody(autojum
         deadlines.add(1, notes.note)
         await trio.sleep(60.0)
     assert notes.calls == [(11.0, 2), (15.0, 1)]
+
+
+async def test_the_time_of_a_turn_that_is_held_stands_still(autojump_clock: MockClock) -> None:
+    """What it had left it has left when it goes on; the others are told at their moments."""
+    deadlines: Deadlines[int] = Deadlines(10.0, VirtualClock())
+    first, second, third = 1, 2, 3
+    async with running(deadlines) as notes:
+        for turn in (first, second):
+            deadlines.add(turn, notes.note)
+        await trio.sleep(4.0)
+        deadlines.hold(first, held=True)
+        deadlines.hold(first, held=True)
+        await trio.sleep(20.0)
+        assert notes.calls == [(10.0, 2)]
+        deadlines.hold(first, held=False)
+        deadlines.hold(first, held=False)
+        deadlines.add(third, notes.note)
+        assert len(deadlines) == 2
+        await trio.sleep(60.0)
+    assert notes.calls == [(10.0, 2), (30.0, 1), (34.0, 3)]
+    assert len(deadlines) == 0
+
+
+async def test_a_turn_that_is_held_may_end_or_be_held_again(autojump_clock: MockClock) -> None:
+    """One that is not known is left alone."""
+    deadlines: Deadlines[int] = Deadlines(10.0, VirtualClock())
+    first, second = 1, 2
+    async with running(deadlines) as notes:
+        deadlines.hold(first, held=True)
+        deadlines.hold(first, held=False)
+        for turn in (first, second):
+            deadlines.add(turn, notes.note)
+            deadlines.hold(turn, held=True)
+        deadlines.discard(first)
+        await trio.sleep(100.0)
+        deadlines.hold(first, held=False)
+        deadlines.hold(second, held=False)
+        await trio.sleep(6.0)
+        deadlines.hold(second, held=True)
+        await trio.sleep(100.0)
+        deadlines.hold(second, held=False)
+        await trio.sleep(60.0)
+    assert notes.calls == [(210.0, 2)]
+    assert len(deadlines) == 0

@@ -20,8 +20,8 @@ KINDS: dict[type[RefusedError], set[str]] = {
     UnknownChatError: {"unknown_chat", "deleted_chat"},
     ConflictError: {"conflict"},
     OverloadedError: {
-        "mailbox_full", "memory_full", "busy", "queue_full", "reminders_full", "children_full", "coalesced", "dropped",
-        "stash_full",
+        "mailbox_full", "memory_full", "busy", "queue_full", "budget_spent", "reminders_full", "children_full",
+        "coalesced", "dropped", "stash_full",
     },
     UnavailableError: {
         "stale_incarnation", "expired", "stopping", "quarantined", "fenced", "not_started", "parent_ended",

@@ -28,6 +28,7 @@ from actors.core.commands import (
     Recover,
     Remind,
     Reorder,
+    ResetBudget,
     Resume,
     Seed,
     SetReminder,
@@ -35,7 +36,16 @@ from actors.core.commands import (
 )
 from actors.core.decision import Decision, Policy
 from actors.core.draft import Draft
-from actors.core.events import Event, EventBody, MessageAccepted, SeedPart, SessionCreated, TextAppended, TurnEnded
+from actors.core.events import (
+    Event,
+    EventBody,
+    MessageAccepted,
+    SeedPart,
+    SessionCreated,
+    TextAppended,
+    TurnEnded,
+    UsageAdded,
+)
 from actors.core.ids import ChatId
 from actors.core.lifecycle import PartStatus, ToolStatus, TurnStatus
 from actors.core.limits import Limits
@@ -254,6 +264,10 @@ class Story:
             for message in to_be_taken(running, self._now_s)[: chance.randint(1, 3)]:
                 draft.steer(message.message_id, bodies)
             return self._decided(Emit(running.turn, running.attempt, tuple(bodies)))
+        if chance.random() < 0.1:
+            if chance.random() < 0.3:
+                return self._decided(ResetBudget())
+            bodies.append(UsageAdded(running.turn, chance.randint(0, 99), chance.randint(0, 10**9)))
         if choice < 0.2 and running.prompts:
             prompt = chance.choice(running.prompts)
             return self._decided(Answer(running.turn, prompt.prompt, "a" if prompt.choices else chance.choice(TEXTS)))
