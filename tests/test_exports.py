@@ -39,6 +39,7 @@ SURFACE = {
     "Gap",
     "GuardError",
     "HandlerError",
+    "HistoryTruncated",
     "Inspection",
     "InvalidEnvelopeError",
     "Kind",

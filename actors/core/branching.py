@@ -4,6 +4,8 @@ A running turn is never cut: what it goes on to say would belong to nobody. What
 its own, so nothing that happens to one session reaches the other afterwards.
 """
 
+from typing import Final
+
 import attrs
 
 from actors.core.commands import Seed
@@ -11,16 +13,23 @@ from actors.core.effects import Refusal
 from actors.core.events import Event, SeedPart, StateSaved
 from actors.core.ids import DropReason
 from actors.core.state import SessionState, evolve
-from actors.core.transcript import Message, Transcript
+from actors.core.transcript import Message, Transcript, turn_place
+
+_BEHIND: Final = 1 << 62
+"""Behind every place."""
 
 
 @attrs.frozen
 class Prefix:
-    """What a branch begins with: the messages up to and with ``turn``, and the agent's state as it was then."""
+    """What a branch begins with: the messages up to and with ``turn``, and the agent's state as it was then.
+
+    The session's own overlap policy goes with it.
+    """
 
     turn: int
     seeds: tuple[Seed, ...]
     saved: str | None
+    overlap: str = ""
 
 
 @attrs.define
@@ -49,19 +58,22 @@ class Prefixes:
         Turn 0 stands for what was there before the first turn.
         """
         ended = self._transcript.ended()
-        first_open = min((queued.turn for queued in self.state.open_turns), default=self.state.turns + 1)
+        first_open = min((queued.place for queued in self.state.open_turns), default=_BEHIND)
+        before = [message for message in ended if turn_place(message) < first_open]
         if turn is None:
-            turn = max((message.turn for message in ended if message.turn < first_open), default=0)
-        elif turn >= first_open:
-            words = "has not ended" if turn <= self.state.turns else "does not exist"
-            return Refusal(DropReason.INVALID_PAYLOAD, f"turn {turn} {words}, or stands behind one that has not ended")
-        elif turn and all(message.turn != turn for message in ended):
-            return Refusal(DropReason.INVALID_PAYLOAD, f"turn {turn} is not in the history")
-        kept = [message for message in ended if message.turn <= turn]
+            turn = before[-1].turn if before else 0
+        last = next((turn_place(message) for message in before if message.turn == turn), None)
+        if turn and last is None:
+            ends = any(message.turn == turn for message in ended)
+            words = "stands behind one that has not ended" if ends else "is not in the history"
+            if any(queued.turn == turn for queued in self.state.open_turns):
+                words = "has not ended"
+            return Refusal(DropReason.INVALID_PAYLOAD, f"turn {turn} {words}")
+        kept = [message for message in before if turn_place(message) <= (last or 0)]
         turns = {0, *(message.turn for message in kept)}
         saved = [state for number, state in self._saved.items() if number in turns]
         seeds = tuple(_seed(number, message) for number, message in enumerate(kept))
-        return Prefix(turn, seeds, saved[-1] if saved else None)
+        return Prefix(turn, seeds, saved[-1] if saved else None, self.state.standing.overlap)
 
 
 def _seed(number: int, message: Message) -> Seed:

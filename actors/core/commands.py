@@ -197,6 +197,21 @@ class Retry:
     messages: tuple[Accept, ...]
 
 
+@attrs.frozen
+class Edit:
+    """Cut the history at a turn, which stands at ``place``, and accept a message in its place.
+
+    ``state`` is the agent's state as it was before the turn; it counts if the turn has ended. ``turns`` are turns at
+    the place or behind it that have ended and left a question open.
+    """
+
+    turn: int
+    place: int
+    message: Accept
+    state: str | None = None
+    turns: tuple[int, ...] = ()
+
+
 QueueCommand = Pause | Resume | EditQueued | Reorder | Clear | Skip
 """What may be asked of the queue of a session and needs nothing but its state."""
 
@@ -271,6 +286,7 @@ Command = (
     | Clear
     | Skip
     | Retry
+    | Edit
 )
 
 SEALED_CONTENT: dict[ToolStatus, str] = {

@@ -138,6 +138,19 @@ class QueueReordered(Body, frozen=True, tag="queue.reordered"):
     places: tuple[int, ...]
 
 
+class HistoryTruncated(Body, frozen=True, tag="history.truncated", gc=False):
+    """The history ends before a turn from here on: it and every turn at its place or behind leave the transcript.
+
+    ``first`` is the turn; turns up to number ``last`` are meant, and stay in the journal. ``state`` is the agent's
+    state as it was before the turn, and is from here on.
+    """
+
+    first: int
+    place: int
+    last: int
+    state: str | None = None
+
+
 class TurnStarted(Body, frozen=True, tag="turn.started", gc=False):
     """The agent is about to run; counted before it runs, so that a crash counts too."""
 
@@ -326,6 +339,7 @@ EventBody = (
     | MessageAdded
     | MessageAccepted
     | MessageSteered
+    | HistoryTruncated
     | TurnStarted
     | TurnSuperseded
     | AttemptInterrupted

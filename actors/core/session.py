@@ -16,6 +16,7 @@ from actors.core.commands import (
     Command,
     Create,
     DropReminder,
+    Edit,
     EditQueued,
     Emit,
     Expire,
@@ -32,6 +33,7 @@ from actors.core.commands import (
     Skip,
 )
 from actors.core.decision import Decision, Policy, begin, begin_next, refuse_late, refuse_spent
+from actors.core.editing import decide_edit
 from actors.core.effects import Refusal, StartTurn
 from actors.core.events import (
     AttemptInterrupted,
@@ -100,6 +102,8 @@ def decide(state: SessionState, command: Command, policy: Policy, now_s: float) 
             return decide_queue(state, command)
         case Retry():
             return decide_retry(state, command, policy)
+        case Edit():
+            return decide_edit(state, command, policy, now_s)
     assert_never(command)
 
 
@@ -180,7 +184,7 @@ def _create(state: SessionState, command: Create) -> Decision:
         for seed in command.seeds
     )
     parent = command.parent
-    created = SessionCreated("", 0, 0, "", command.forked_from, command.forked_at, command.overlap)
+    created = SessionCreated(overlap=command.overlap, forked_from=command.forked_from, forked_at=command.forked_at)
     if parent is not None:
         created = SessionCreated(parent.chat_id, parent.turn, parent.depth, parent.name, overlap=command.overlap)
     saved = () if command.state is None else (StateSaved(0, command.state),)

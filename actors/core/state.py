@@ -12,6 +12,7 @@ from actors.core.events import (
     AttemptSetAside,
     BudgetReset,
     EventBody,
+    HistoryTruncated,
     MessageAccepted,
     MessageSteered,
     ParentEnded,
@@ -199,8 +200,8 @@ def evolve(state: SessionState, body: EventBody) -> SessionState:
             return attrs.evolve(state, seq=seq, queue=queue)
         case StateSaved():
             return attrs.evolve(state, seq=seq, saved=body.state)
-        case SessionMigrated():
-            return attrs.evolve(state, seq=seq, chat_id=body.new_id)
+        case SessionMigrated() | HistoryTruncated():
+            return _altered(state, seq, body)
         case QueuePaused() | QueueResumed() | QueuedEdited() | QueueReordered():
             return _controlled(state, seq, body)
         case SessionCreated():
@@ -231,6 +232,21 @@ def _join(state: SessionState, seq: int, body: MessageAccepted) -> SessionState:
         attrs.evolve(item, more=(*item.more, message)) if item.turn == body.turn else item for item in state.queue
     )
     return attrs.evolve(state, seq=seq, queue=queue)
+
+
+def _altered(state: SessionState, seq: int, body: SessionMigrated | HistoryTruncated) -> SessionState:
+    """Give a session another id, or another past."""
+    if isinstance(body, SessionMigrated):
+        return attrs.evolve(state, seq=seq, chat_id=body.new_id)
+    return attrs.evolve(state, seq=seq, saved=body.state, running=_cut(state.running, body))
+
+
+def _cut(running: RunningTurn | None, body: HistoryTruncated) -> RunningTurn | None:
+    """Let what the running turn was handed share its fate, if it stands behind a cut."""
+    if running is None or running.queued.place < body.place or not running.steering:
+        return running
+    queued = attrs.evolve(running.queued, more=(*running.queued.more, *running.steering))
+    return attrs.evolve(running, queued=queued, steering=())
 
 
 def _controlled(

@@ -16,6 +16,7 @@ from actors.core.events import (
     AttemptInterrupted,
     AttemptSetAside,
     Event,
+    HistoryTruncated,
     MessageAccepted,
     MessageAdded,
     MessageSteered,
@@ -280,6 +281,11 @@ class Transcript:
         found = self._open.get(turn)
         return History(ended, self._index(turn if found is None else found.place), self.of_turn(turn))
 
+    def begin_earlier(self, messages: Iterable[Message], first_turn: int) -> None:
+        """Put messages of turns that have ended before what is kept; it may be more than the bound until the next."""
+        self._ended = [*messages, *self._ended]  # a new list, since views may still look at the old one
+        self.first_turn = first_turn
+
     def _fold(self) -> None:
         """Apply the events that wait."""
         if not self._unfolded:
@@ -355,6 +361,8 @@ class Transcript:
                     self._insert(place, [message.freeze(status, moved_to) for message in turn.in_order()])
             case MessageSteered() | QueuedEdited() | QueueReordered():
                 self._rearrange(body)
+            case HistoryTruncated():
+                self._cut(body.place)
             case _:
                 pass
 
@@ -365,6 +373,16 @@ class Transcript:
             turn.join(message)
         else:
             turn.waiting[body.message_id] = message
+
+    def _cut(self, place: int) -> None:
+        """End the history before a place; turns behind it that are open leave when they end."""
+        if not self._showing_hidden:
+            self._ended = self._ended[: self._index(place)]  # a new list, since views may still look at the old one
+        for turn in self._open.values():
+            if turn.place >= place:
+                waiting, turn.waiting = turn.waiting, {}
+                for message in waiting.values():
+                    turn.join(message)
 
     def _rearrange(self, body: MessageSteered | QueuedEdited | QueueReordered) -> None:
         """Apply what was done to messages of the user, or to turns, that are there."""

@@ -26,6 +26,7 @@ from actors.runtime.control import (
     ControlQueue,
     Delete,
     Due,
+    EditFrom,
     MigrateTo,
     Order,
     ParentEnded,
@@ -34,6 +35,7 @@ from actors.runtime.control import (
     RetryTurn,
     Stop,
 )
+from actors.runtime.editing import edit
 from actors.runtime.frames import is_over
 from actors.runtime.group import Group, size_of
 from actors.runtime.hydration import load_history, load_state
@@ -240,7 +242,7 @@ class Actor:
                     if self._ref.writing:
                         continue
                     self._close_child()
-                case _ if self._ref.writing:
+                case _ if self._ref.writing or (type(signal) is EditFrom and (self._leaving or self._crash)):
                     continue
                 case MigrateTo():
                     migrate(self._ref, services, signal, self.written)
@@ -269,6 +271,8 @@ class Actor:
                 group.answers.append((reply, group.add(command, services.policy, now_s)))
             case Order(command=command, reply=reply):
                 group.answers.append((reply, group.add(command, services.policy, now_s)))
+            case EditFrom():
+                group = await edit(self._ref, services, signal)
             case Due():
                 if not self._leaving and self._crash is None:
                     group = await remind(self._ref, services)

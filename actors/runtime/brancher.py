@@ -1,22 +1,39 @@
-"""New sessions that begin with what another has come to."""
+"""New ways from a point of a history: in a session of its own, or in the same one."""
+
+import attrs
 
 from actors.core.branching import Prefix, Prefixes
-from actors.core.commands import Create
+from actors.core.commands import Accept, Create
 from actors.core.effects import Refusal
+from actors.core.envelope import check_text
 from actors.core.events import SessionCreated
-from actors.core.ids import ChatId, DropReason
+from actors.core.ids import ChatId, DropReason, parse_message_id
 from actors.core.state import SessionState
+from actors.runtime.control import EditFrom
 from actors.runtime.directory import Directory
+from actors.runtime.mailbox import Reply
+from actors.runtime.ref import Accepted, Ref
 from actors.runtime.refusals import refused
 from actors.runtime.registry import Registry
+from actors.runtime.router import Router
 from actors.runtime.services import Services
 
 
-class Brancher:
-    """Forks the sessions of a runtime."""
+@attrs.frozen
+class Message:
+    """What an edit sends in the place of what was said, as the host gave it."""
 
-    def __init__(self, services: Services, registry: Registry, directory: Directory) -> None:
-        """Read from the journal, and have the directory make what comes of it."""
+    text: object
+    message_id: object
+    sender: str
+
+
+class Brancher:
+    """Forks the sessions of a runtime, and has them edited."""
+
+    def __init__(self, services: Services, registry: Registry, directory: Directory, router: Router) -> None:
+        """Read from the journal, and have the directory make what comes of it, or the session itself do it."""
+        self._router = router
         self._services = services
         self._registry = registry
         self._directory = directory
@@ -38,6 +55,37 @@ class Brancher:
         if not await self._is_fork(self._registry.resolve(new_id), chat_id, after_turn):
             raise refused(DropReason.CONFLICT, f"{new_id} is another session", chat_id, "choose another id")
         return self._registry.resolve(new_id)
+
+    async def edit(self, chat_id: object, turn: object, message: Message) -> tuple[Ref, Accepted]:
+        """Have a session edited from a turn, or from that of a message; see ``Runtime.edit``."""
+        if not (type(turn) is int and turn > 0) and isinstance(parse_message_id(turn), DropReason):
+            detail = f"turn is {turn!r:.40} of type {type(turn).__name__}"
+            raise refused(DropReason.INVALID_PAYLOAD, detail, chat_id, "give the number of a turn, or a message_id")
+        assert isinstance(turn, int | str), "it is a number or the id of a message"
+        accept = self._accept(chat_id, message)
+        ref = self._router.reach(chat_id)
+        reply = Reply()
+        ref.mailbox.post_control(reply, EditFrom(turn, accept, reply))
+        answer = await reply.wait()
+        if isinstance(answer, Refusal):
+            raise refused(answer.reason, answer.detail, chat_id)
+        assert isinstance(answer, Accepted), "an edit is refused, or its message is accepted"
+        return ref, answer
+
+    def _accept(self, chat_id: object, message: Message) -> Accept:
+        """Check the message of an edit as that of a send is checked."""
+        given = message.message_id
+        key = self._services.clock.mint_id() if given is None else parse_message_id(given)
+        if isinstance(key, DropReason):
+            hint = "give 1 to 128 characters of [A-Za-z0-9_.:-] as message_id, or none"
+            raise refused(DropReason.INVALID_PAYLOAD, "message_id cannot be taken", chat_id, hint)
+        fields = {"text": message.text} | ({"sender": message.sender} if message.sender != "" else {})
+        for field, value in fields.items():
+            size = check_text(value, self._services.limits.message_bytes_max, field=field)
+            if not isinstance(size, int):
+                raise refused(size.reason, f"{size.field} is {size.found}", chat_id, size.remedy)
+        assert isinstance(message.text, str), "the check above refuses anything else"
+        return Accept(key, message.text, message.sender, minted=given is None)
 
     async def _read(self, chat_id: ChatId) -> Prefixes:
         """Fold a session's events, a page at a time, as far as they are on disk."""
@@ -67,4 +115,4 @@ class Brancher:
 
 def _create(chat_id: ChatId, prefix: Prefix) -> Create:
     """Ask for a session that begins with a prefix."""
-    return Create(prefix.seeds, state=prefix.saved, forked_from=chat_id, forked_at=prefix.turn)
+    return Create(prefix.seeds, overlap=prefix.overlap, state=prefix.saved, forked_from=chat_id, forked_at=prefix.turn)

@@ -7,6 +7,7 @@ from actors.runtime.control import (
     AnswerPrompt,
     CancelTurn,
     ControlQueue,
+    EditFrom,
     MigrateTo,
     Order,
     Passivate,
@@ -35,6 +36,7 @@ def close(services: Services, registry: Registry, ref: Ref, reason: DropReason) 
                 | Order(reply=reply)
                 | Prepare(reply=reply)
                 | MigrateTo(reply=reply)
+                | EditFrom(reply=reply)
             ):
                 reply.fail(refused(reason, chat_id=ref.chat_id))
             case Passivate():

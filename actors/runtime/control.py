@@ -2,7 +2,7 @@
 
 import attrs
 
-from actors.core.commands import Answer, DropReminder, Migrate, QueueCommand, ResetBudget, SetReminder
+from actors.core.commands import Accept, Answer, DropReminder, Migrate, QueueCommand, ResetBudget, SetReminder
 from actors.core.passivation import Reason
 from actors.runtime.mailbox import Reply
 
@@ -98,4 +98,16 @@ class MigrateTo:
     """Control: give the session another id; ``reply`` is answered, with a refusal or None, when that is on disk."""
 
     command: Migrate
+    reply: Reply
+
+
+@attrs.frozen
+class EditFrom:
+    """Control: cut the history at a turn, or at that of a message, and accept another message in its place.
+
+    ``reply`` is answered with what is accepted, or with a refusal.
+    """
+
+    turn: int | str
+    message: Accept
     reply: Reply

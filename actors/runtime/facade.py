@@ -19,7 +19,7 @@ from actors.runtime.agent import Overlap, Session, check_overlap
 from actors.runtime.alarms import Alarms
 from actors.runtime.answering import answer_prompt
 from actors.runtime.appointments import order, reminder_of
-from actors.runtime.brancher import Brancher
+from actors.runtime.brancher import Brancher, Message
 from actors.runtime.control import Delete, Stop
 from actors.runtime.crash_reports import CrashReport
 from actors.runtime.directory import Directory, SeedLike, check_going_on
@@ -57,7 +57,7 @@ class Runtime:
         self._receipts = Receipts(services, registry)
         family = Family(services, registry, router, self._directory, self._receipts.ways_to)
         services.family, services.kin.part = family, family.part
-        self._brancher = Brancher(services, registry, self._directory)
+        self._brancher = Brancher(services, registry, self._directory, router)
         # As they are: a call between would be a tenth of what a volatile message costs.
         self.tell = router.tell  # type: ignore[method-assign]  # the same signature, documented below
         self.ask = router.ask  # type: ignore[method-assign]  # as above
@@ -109,6 +109,22 @@ class Runtime:
         if ``new`` is something else already; StoreError if it cannot be read or written.
         """
         return await self._brancher.fork(self._known(chat_id), new, after_turn)
+
+    async def edit(
+        self, chat_id: object, turn: int | str, text: object, *, message_id: object = None, sender: str = ""
+    ) -> Receipt:
+        """Say something else in the place of what was said in a turn, durably, and return its receipt.
+
+        ``turn`` is a number, or the ``message_id`` of a message of the turn. The history ends before it: the turn and
+        all behind it leave the transcript, what runs or waits there is cancelled, and the agent's state is as it was
+        before. The new text has a turn of its own. All of it is one commit. ``message_id`` is an idempotency key, as
+        in ``send``: repeated with it, the edit is done once.
+
+        Raises InvalidEnvelopeError for what cannot be taken or a turn that is not in the history, UnknownChatError,
+        UnavailableError, StoreError as ``send`` does.
+        """
+        ref, accepted = await self._brancher.edit(chat_id, turn, Message(text, message_id, sender))
+        return Receipt(self._receipts, ref.chat_id, accepted)
 
     async def send(  # noqa: PLR0913 - options, all named by the caller
         self,

@@ -19,6 +19,7 @@ from actors.core.events import (
     AttemptInterrupted,
     AttemptSetAside,
     Event,
+    HistoryTruncated,
     MessageAccepted,
     QueueReordered,
     SessionMigrated,
@@ -366,8 +367,12 @@ def _add_turn(turns: dict[int, TurnRow], event: Event) -> None:
                 ended_seq=event.seq,
                 reason=body.reason,
                 error=body.error,
-                hidden=body.hidden,
+                hidden=body.hidden or turns[body.turn].hidden,
             )
+        case HistoryTruncated():
+            for row in list(turns.values()):
+                if row.turn <= body.last and row.place >= body.place:
+                    turns[row.turn] = attrs.evolve(row, hidden=True)
         case QueueReordered():
             for turn, place in zip(body.turns, body.places, strict=True):
                 turns[turn] = attrs.evolve(turns[turn], place=place)
@@ -428,7 +433,7 @@ def _stored_messages(db: apsw.Connection, chat: int, turns: dict[int, TurnRow]) 
     shapes: dict[str, _Shape] = {}
     for turn, attempt, seq, role, message_id, kind, status, characters in db.execute(_MESSAGES, (chat,)):
         row = turns.get(turn)
-        if row is not None and row.hidden:
+        if row is not None and row.hidden and row.ended_seq is not None:
             continue
         if attempt and not _is_kept(row, attempt):
             continue

@@ -18,6 +18,7 @@ from typing_extensions import override
 from actors.core.events import (
     Event,
     EventBody,
+    HistoryTruncated,
     MessageAccepted,
     PromptAnswered,
     PromptClosed,
@@ -64,6 +65,7 @@ class _Chat:
     state: SessionState
     events: list[Event] = attrs.Factory(list)
     ended: dict[int, TurnEnded] = attrs.Factory(dict)
+    cuts: list[HistoryTruncated] = attrs.Factory(list)
     keys: dict[str, tuple[int, int]] = attrs.Factory(dict)
     """From an idempotency key to the turn it names and the number of its acceptance."""
 
@@ -79,6 +81,7 @@ class _Chat:
         self.state = state
         self.keys.clear()
         self.ended.clear()
+        self.cuts.clear()
         for event in self.events:
             self._note(event)
 
@@ -107,6 +110,14 @@ class _Chat:
             self.keys[body.message_id] = (body.turn, event.seq)
         elif isinstance(body, TurnEnded):
             self.ended[body.turn] = body
+        elif isinstance(body, HistoryTruncated):
+            self.cuts.append(body)
+
+    def is_hidden(self, turn: int, place: int) -> bool:
+        """Say whether a turn has left the transcript, by its end or by a cut."""
+        end = self.ended.get(turn)
+        cut = any(turn <= cut.last and place >= cut.place for cut in self.cuts)
+        return cut or (end is not None and end.hidden)
 
     def judge(self, expected_seq: int, events: tuple[Event, ...]) -> Outcome | None:
         """Say that events were written already, or do not follow; None if they follow."""
@@ -258,10 +269,9 @@ class MemoryJournal(Journal):
         event = next(iter(opened), None)
         if chat is None or event is None:
             return None
-        end = chat.ended.get(turn)
         messages = chat.transcript(showing_hidden=True).messages()
         of_turn = tuple(message for message in messages if message.turn == turn)
-        return Recorded(chat.found(turn, event.seq), end is not None and end.hidden, of_turn)
+        return Recorded(chat.found(turn, event.seq), chat.is_hidden(turn, turn_place(of_turn[0])), of_turn)
 
     @override
     async def find_prompt(self, chat_id: ChatId, turn: int, prompt: int) -> PromptStatus | None:

@@ -14,6 +14,7 @@ from actors.core.events import (
     BudgetReset,
     Event,
     EventBody,
+    HistoryTruncated,
     MessageAccepted,
     MessageAdded,
     MessageSteered,
@@ -112,7 +113,15 @@ UPDATE_USAGE = (  # one that sets turns_before begins anew
     "UPDATE session SET tokens=iif(?3 IS NULL, tokens+?1, 0),"
     " cost_millionths=iif(?3 IS NULL, cost_millionths+?2, 0), turns_before=coalesce(?3, turns_before) WHERE chat=?4"
 )
-UPDATE_SESSION = "UPDATE session SET seq=?, turns=max(turns,?), state=coalesce(?,state) WHERE chat=? AND seq=?"
+HIDE_TURNS = "UPDATE turn SET hidden=1 WHERE chat=? AND turn<=? AND coalesce(place,turn)>=?"
+LEAVE_STEERING = (  # of a running turn that stands behind a cut
+    "UPDATE message SET taken=NULL FROM turn WHERE message.chat=?1 AND taken<0 AND turn.chat=message.chat"
+    " AND turn.turn=message.turn AND turn.turn<=?2 AND coalesce(turn.place,turn.turn)>=?3"
+)
+UPDATE_SESSION = (  # a number stands for no state, NULL for the one that is there
+    "UPDATE session SET seq=?1, turns=max(turns,?2),"
+    " state=CASE typeof(?3) WHEN 'null' THEN state WHEN 'integer' THEN NULL ELSE ?3 END WHERE chat=?4 AND seq=?5"
+)
 
 ORDER = (
     INSERT_EVENT,
@@ -152,7 +161,8 @@ class Rows:
         by_statement = self.by_statement
         written = by_statement[INSERT_EVENT]
         turns: dict[int, list[Value]] = {}
-        turns_total, state = 0, None
+        turns_total = 0
+        state: Value = None
         for event in events:
             seq, body = event.seq, event.body
             written.append((chat, seq, event.epoch, event.at_s, VERSION, encode_body(body)))
@@ -185,6 +195,10 @@ class Rows:
                         self.in_sequence.append((HIDE_TURN, (chat, body.turn)))
                 case StateSaved():
                     state = body.state
+                case HistoryTruncated():
+                    state = _NO_STATE if body.state is None else body.state
+                    self.in_sequence.append((HIDE_TURNS, (chat, body.last, body.place)))
+                    self.in_sequence.append((LEAVE_STEERING, (chat, body.last, body.place)))
                 case _:
                     self._rare(chat, seq, body)
         self._flush_part()
@@ -344,6 +358,7 @@ class _ReminderRow:
     due_s: float | None
 
 
+_NO_STATE = 0
 _NEW_TURN_VALUES = 6
 _NEW_PART_VALUES = 5
 

@@ -29,7 +29,7 @@ from actors.core.lifecycle import PartStatus, ToolStatus, TurnStatus
 from actors.core.limits import Limits
 from actors.core.session import decide
 from actors.core.state import SessionState, fold
-from actors.core.transcript import Message, Transcript
+from actors.core.transcript import Message, Transcript, turn_place
 from tests.core.play import CHAT, Play, plays
 
 BRANCH = ChatId("live:branch")
@@ -130,7 +130,7 @@ def test_promise_path_38_a_branch_of_any_history_reads_as_its_beginning(play: Pl
     if isinstance(prefix, Refusal):
         return
     branch = made(prefix)
-    expected = [message for message in play.transcript.ended() if message.turn <= after_turn]
+    expected = [message for message in play.transcript.ended() if turn_place(message) <= place_of(play, after_turn)]
     assert shown(branch) == shown(expected)
     again = history(*bodies_of(prefix)).up_to(None)
     assert isinstance(again, Prefix)
@@ -158,3 +158,8 @@ def made(prefix: Prefix) -> Sequence[Message]:
 def shown(messages: Sequence[Message]) -> list[tuple[object, ...]]:
     """Take of messages what a model reads."""
     return [(message.role, message.parts) for message in messages]
+
+
+def place_of(play: Play, turn: int) -> int:
+    """Say where a turn stands that has ended, 0 for what was there before the first."""
+    return next((turn_place(message) for message in play.transcript.ended() if message.turn == turn), 0)

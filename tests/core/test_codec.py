@@ -112,6 +112,7 @@ def test_every_kind_has_a_tag_of_its_own() -> None:
         "message.added",
         "message.accepted",
         "message.steered",
+        "history.truncated",
         "turn.started",
         "turn.superseded",
         "attempt.interrupted",

@@ -11,7 +11,7 @@ from actors.core.lifecycle import ToolStatus, TurnStatus
 
 KINDS: tuple[type[Command], ...] = get_args(Command)
 FROM_OUTSIDE = {
-    "Create", "Accept", "Begin", "Answer", "Expire", "ResetBudget", "Cancel", "Recover",
+    "Create", "Edit", "Accept", "Begin", "Answer", "Expire", "ResetBudget", "Cancel", "Recover",
     "Pause", "Resume", "EditQueued", "Reorder", "Clear", "Skip", "Retry",
     "SetReminder", "DropReminder", "Remind", "CloseChild", "Migrate",
 }  # fmt: skip

@@ -15,6 +15,7 @@ from actors.core.commands import (
     Command,
     Create,
     DropReminder,
+    Edit,
     Emit,
     Expire,
     Finish,
@@ -34,6 +35,7 @@ from actors.core.events import (
     AttemptSetAside,
     BudgetReset,
     EventBody,
+    HistoryTruncated,
     MessageAccepted,
     MessageAdded,
     MessageSteered,
@@ -452,6 +454,7 @@ EVOLVED: tuple[tuple[EventBody, str], ...] = (
     (QueueResumed(), "idle queued running running running waiting waiting idle queued"),
     (QueuedEdited(1, "m1", "hello!"), "idle queued running running running waiting waiting idle queued"),
     (QueueReordered((2, 1), (1, 2)), "idle queued running running running waiting waiting idle queued"),
+    (HistoryTruncated(1, 1, 2), "idle queued running running running waiting waiting idle queued"),
 )
 """The status after each event, in the order of ``STATES``; every event is counted everywhere."""
 
@@ -459,7 +462,7 @@ EVOLVED: tuple[tuple[EventBody, str], ...] = (
 def test_the_matrix_has_a_cell_for_every_command_in_every_state() -> None:
     """A command or an event that is added must be given its row."""
     assert list(DECIDED) == list(COMMANDS)
-    elsewhere = {*get_args(QueueCommand), Retry}  # in the matrix of the queue
+    elsewhere = {*get_args(QueueCommand), Retry, Edit}  # in the matrix of the queue
     assert {type(command) for command in COMMANDS.values()} | elsewhere == set(get_args(Command))
     assert {type(body) for body, _ in EVOLVED} == set(KINDS)
 

@@ -9,6 +9,7 @@ from actors.core.commands import (
     Accept,
     Clear,
     Command,
+    Edit,
     EditQueued,
     Pause,
     QueueCommand,
@@ -53,6 +54,7 @@ CONTROLS: dict[str, Command] = {
     "clear": Clear(),
     "skip": Skip(),
     "retry": Retry(1, (Accept("retry/1", "hello"), Accept("retry/1/1", "and?"))),
+    "edit from the first": Edit(1, 1, Accept("m9", "hello")),
 }
 """What a person may ask of the queue."""
 
@@ -149,6 +151,29 @@ CONTROLLED: dict[str, dict[str, str]] = {
         ),
         **dict.fromkeys(("calling", "asking"), "MessageAccepted MessageAccepted = waiting"),
         **dict.fromkeys(("held", "paused"), "MessageAccepted MessageAccepted = queued"),
+    },
+    "edit from the first": {
+        "idle": "refused: invalid_payload",
+        "queued": "TurnEnded:cancelled HistoryTruncated MessageAccepted TurnStarted !StartTurn = running",
+        **dict.fromkeys(
+            ("running", "growing", "steered"), "TurnSuperseded HistoryTruncated MessageAccepted !StopTurn = running"
+        ),
+        **dict.fromkeys(("calling", "asking"), "TurnSuperseded HistoryTruncated MessageAccepted !StopTurn = waiting"),
+        **dict.fromkeys(
+            ("crowded", "superseded"),
+            "TurnEnded:cancelled TurnSuperseded HistoryTruncated MessageAccepted !StopTurn = running",
+        ),
+        **dict.fromkeys(
+            ("paused while a turn runs", "reordered"),
+            "TurnEnded:cancelled TurnEnded:cancelled TurnSuperseded HistoryTruncated MessageAccepted !StopTurn"
+            " = running",
+        ),
+        "unanswered": "HistoryTruncated MessageAccepted TurnStarted !StartTurn = running",
+        "held": "PromptClosed TurnEnded:cancelled HistoryTruncated MessageAccepted TurnStarted !StartTurn = running",
+        "paused": "TurnEnded:cancelled TurnEnded:cancelled HistoryTruncated MessageAccepted = queued",
+        "begun before": "TurnEnded:cancelled TurnEnded:cancelled HistoryTruncated MessageAccepted TurnStarted"
+        " !StartTurn = running",
+        "rolled back": "TurnEnded:cancelled HistoryTruncated MessageAccepted = running",
     },
 }
 """What a person's control comes to in each of all states."""
@@ -354,7 +379,7 @@ def test_the_matrix_has_a_cell_for_every_command_in_every_state() -> None:
     """A command that is added must be given its row here too."""
     assert set(DECIDED) == set(COMMANDS)
     assert set(CONTROLLED) == set(CONTROLS)
-    assert {type(command) for command in CONTROLS.values()} == {*get_args(QueueCommand), Retry}
+    assert {type(command) for command in CONTROLS.values()} == {*get_args(QueueCommand), Retry, Edit}
 
 
 @pytest.mark.parametrize(("command", "state", "expected"), CELLS)

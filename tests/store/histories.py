@@ -18,6 +18,7 @@ from actors.core.commands import (
     Command,
     Create,
     DropReminder,
+    Edit,
     EditQueued,
     Emit,
     Expire,
@@ -40,6 +41,7 @@ from actors.core.events import (
     Event,
     EventBody,
     MessageAccepted,
+    QueueReordered,
     SeedPart,
     SessionCreated,
     TextAppended,
@@ -140,6 +142,8 @@ class Story:
         self._now_s = 1000.0
         self._keys = 0
         self._reminders = 0
+        self._places: dict[int, int] = {}
+        self._cuts: list[tuple[int, int]] = []
         self._draft: Draft | None = None
         self.state = SessionState(chat_id)
 
@@ -183,6 +187,8 @@ class Story:
             return self._decided(self._remind())
         if choice < 0.41:
             return self._control()
+        if choice < 0.44 and self.state.turns:
+            return self._edit()
         if choice > 0.95 and self.state.standing.prompts:
             later = self._chance.choice(self.state.standing.prompts)
             answer = self._chance.choice(later.choices or TEXTS)
@@ -209,6 +215,16 @@ class Story:
         chance = self._chance
         deadline_s = chance.choice((None, None, self._now_s + chance.randint(1, 9)))
         return Accept(f"k{self._keys}", chance.choice(TEXTS), chance.choice(("", "sender")), deadline_s)
+
+    def _edit(self) -> Bodies:
+        """Cut the history at one of its turns; one that has left it is not edited again."""
+        chance = self._chance
+        turn = chance.randint(1, self.state.turns)
+        place = self._places.get(turn, turn)
+        if any(turn <= last and place >= first for first, last in self._cuts):
+            return ()
+        self._cuts.append((place, self.state.turns))
+        return self._decided(Edit(turn, place, self._accept(), chance.choice((None, "7"))))
 
     def _remind(self) -> Command:
         """Choose what becomes of a reminder; the keys of a story's reminders name a moment, so no tick comes twice."""
@@ -298,4 +314,7 @@ class Story:
         if not isinstance(decision, Decision):
             return ()
         self.state = fold(self.state, decision.bodies)
+        for body in decision.bodies:
+            if isinstance(body, QueueReordered):
+                self._places |= dict(zip(body.turns, body.places, strict=True))
         return decision.bodies

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Sequence
 
-from actors.core.events import Event, MessageAccepted
+from actors.core.events import Event, HistoryTruncated, MessageAccepted
 from actors.core.transcript import Transcript, turn_place
 from actors.ports import Found, Journal, Page, Recorded
 from tests.store.histories import CHAT, ends_of, keys_of, messages_of, state_of
@@ -59,4 +59,6 @@ def recorded_of(events: Sequence[Event], turn: int) -> Recorded | None:
     for event in events:
         transcript.add(event)
     messages = tuple(message for message in transcript.messages() if message.turn == turn)
-    return Recorded(found, end is not None and end.hidden, messages)
+    cuts = [event.body for event in events if isinstance(event.body, HistoryTruncated)]
+    cut = any(turn <= body.last and turn_place(messages[0]) >= body.place for body in cuts)
+    return Recorded(found, cut or (end is not None and end.hidden), messages)

@@ -17,6 +17,7 @@ from actors.core.events import (
     AttemptInterrupted,
     AttemptSetAside,
     Event,
+    HistoryTruncated,
     MessageAccepted,
     MessageAdded,
     MessageSteered,
@@ -72,7 +73,9 @@ def rows_of(events: Sequence[Event]) -> dict[str, Table]:
             case TurnEnded():
                 turn[body.turn,][:2] = [body.status, body.attempt]
                 turn[body.turn,][3:6] = [seq, body.reason, body.error]
-                turn[body.turn,][8] = int(body.hidden)
+                turn[body.turn,][8] = int(body.hidden or turn[body.turn,][8] == 1)
+            case HistoryTruncated():
+                cut(tables, body)
             case TextAppended():
                 where = (body.turn, body.attempt, body.message)
                 message.setdefault(where, [seq, "assistant", "/".join(map(str, where)), None, None])
@@ -135,6 +138,16 @@ def open_with(message: Table, turn: int, *, keep: bool) -> None:
     for where, row in message.items():
         if where[:2] == (turn, 0) and (not keep or row[3] == -1):
             row[3:] = [None, None]
+
+
+def cut(tables: dict[str, Table], body: HistoryTruncated) -> None:
+    """Hide the turns behind a cut, and let what they were handed share their fate."""
+    for key, row in tables["turn"].items():
+        if int(str(key[0])) <= body.last and int(str(row[7] or key[0])) >= body.place:
+            row[8] = 1
+            for where, message in tables["message"].items():
+                if where[:2] == (key[0], 0) and message[3] == -1:
+                    message[3] = None
 
 
 def sent(message: Table, message_id: str) -> tuple[object, ...]:
