@@ -76,8 +76,12 @@ def sound(current: Current, facts: Iterable[Fact], now_s: float, rest_s: float) 
     """Hold facts against their limits; an alarm at rest for ``rest_s`` seconds is cleared."""
     after: dict[tuple[AlarmKind, str], Alarm] = {}
     raised: list[Alarm] = []
-    for fact in facts:
+    worst: dict[tuple[AlarmKind, str], Fact] = {}
+    for fact in facts:  # a session may have two zombies: that is one alarm
         key = fact.kind, fact.chat_id
+        if key not in worst or fact.value > worst[key].value:
+            worst[key] = fact
+    for key, fact in worst.items():
         before = current.get(key)
         if before is None:
             if fact.value >= fact.limit:

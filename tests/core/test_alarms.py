@@ -67,6 +67,13 @@ def test_i3_alarms_of_sessions_and_kinds_are_their_own() -> None:
     assert [(alarm.kind, alarm.chat_id) for alarm in second.cleared] == [(facts[0].kind, facts[0].chat_id)]
 
 
+def test_i3_two_facts_of_one_kind_and_session_are_one_alarm() -> None:
+    """The worse of them speaks."""
+    changes = sound(NONE, [Fact(KIND, "live:a", value, 10.0) for value in (11.0, 30.0, 20.0)], 0.0, 3.0)
+    assert [alarm.value for alarm in changes.raised] == [30.0]
+    assert len(changes.current) == 1
+
+
 def test_i3_a_place_that_is_known_is_kept() -> None:
     """Also when a later look does not name it."""
     first = sound(NONE, [Fact(KIND, "live:a", 10.0, 10.0, "file.py:1 f")], 0.0, 3.0)

@@ -115,7 +115,7 @@ async def test_opening_again_changes_nothing_once_everything_is_settled(autojump
     assert stored[0] == stored[1] == stored[2]
 
 
-@pytest.mark.rule("promise_path_20", "promise_path_23")
+@pytest.mark.rule("promise_path_20", "promise_path_23", "pitfall_11")
 async def test_a_turn_is_begun_again_under_the_policy_retry_and_counted_before_each_run(
     autojump_clock: MockClock,
 ) -> None:

@@ -2,6 +2,7 @@
 
 from io import BytesIO
 
+import pytest
 import trio
 from trio.testing import MockClock
 
@@ -81,6 +82,23 @@ async def test_t3_a_turn_without_progress_is_an_alarm_that_names_its_place(autoj
         assert runtime.inspect(CHAT).running_turn == 1
         await receipt.cancel()
         await trio.sleep(20.0)
+        assert runtime.alarms() == ()
+
+
+@pytest.mark.rule("promise_path_31")
+async def test_t3_a_turn_that_does_nothing_is_an_alarm_first_and_ended_when_its_time_is_up(
+    autojump_clock: MockClock,
+) -> None:
+    """The soft limit tells, the hard one acts."""
+    async with checked_runtime(ScriptedAgent([Hang()]), limits=Limits(soft_turn_s=10.0, turn_s=60.0)) as runtime:
+        await runtime.create(CHAT)
+        receipt = await runtime.send(CHAT, "hello")
+        await trio.sleep(15.0)
+        assert kinds(runtime) == [("turn_age", CHAT)]
+        result = await receipt.result()
+        assert (result.status, result.reason) == ("failed", "deadline")
+        assert 60.0 <= trio.current_time() < 61.0
+        await trio.sleep(15.0)
         assert runtime.alarms() == ()
 
 
