@@ -2,6 +2,7 @@
 
 from actors.core.alarms import Alarm, AlarmKind
 from actors.core.commands import Parent, Seed
+from actors.core.dead_letter import DeadLetter
 from actors.core.envelope import Origin
 from actors.core.events import (
     AnsweredPrompt,
@@ -52,6 +53,7 @@ from actors.errors import (
     ConflictError,
     CursorAheadError,
     DeadlockError,
+    DriftError,
     GuardError,
     HandlerError,
     InvalidEnvelopeError,
@@ -74,9 +76,9 @@ from actors.errors import (
     UnknownChatError,
 )
 from actors.host import open_runtime
-from actors.runtime.accounting import DeadLetter
 from actors.runtime.agent import Agent, Session, agent
 from actors.runtime.crash_reports import CrashReport, EventFacts
+from actors.runtime.dead_letters import DeadLetterFeed
 from actors.runtime.facade import Runtime
 from actors.runtime.loop_metrics import LoopMetrics
 from actors.runtime.monitors import Down, Monitor
@@ -108,9 +110,11 @@ __all__ = [
     "CrashReport",
     "CursorAheadError",
     "DeadLetter",
+    "DeadLetterFeed",
     "DeadlockError",
     "Down",
     "DownReason",
+    "DriftError",
     "DropReason",
     "Event",
     "EventFacts",

@@ -14,6 +14,7 @@
     ├── TurnOverError             something was written to a turn that has ended
     ├── GuardError                a turn has broken a bound of its loop guards; carries which
     ├── PromptExpiredError        nobody answered a question in time, and it has no default
+    ├── DriftError                code of one session spoke for another
     ├── SubscriptionError         a subscription cannot start or go on
     │   ├── CursorAheadError      the number to resume after does not exist yet
     │   └── LaggedError           the reader was too slow and was cut
@@ -123,6 +124,13 @@ class GuardError(ActorsError):
 
 class PromptExpiredError(ActorsError):
     """Nobody's fault: the time to answer a question is over, and it has no default. Catch it around ``turn.ask``."""
+
+
+class DriftError(ActorsError):
+    """The agent's fault: code of one session spoke for another, and was stopped; nothing was written or sent.
+
+    It used a turn or a session that it was not given, or named another session as the sender.
+    """
 
 
 class SubscriptionError(ActorsError):

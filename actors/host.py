@@ -11,9 +11,11 @@ import trio
 from actors.core.limits import Limits
 from actors.errors import ConfigurationError
 from actors.ports import Clock, Journal
+from actors.runtime.accounting import Accounts
 from actors.runtime.agent import Agent, Answer
 from actors.runtime.agent import agent as make_agent
 from actors.runtime.clock import SystemClock, Threads
+from actors.runtime.dead_letters import DeadLetters, Redact
 from actors.runtime.facade import Runtime
 from actors.runtime.life import run_runtime
 from actors.runtime.recorder import Recorder
@@ -37,6 +39,8 @@ async def open_runtime(  # noqa: PLR0913 - options, all named by the caller
     takeover: bool = False,
     clock: Clock | None = None,
     collector_threshold: int | None = None,
+    redact: Redact | None = None,
+    keep_dead_letters: bool = False,
 ) -> AsyncIterator[Runtime]:
     """Open a store and run an agent's sessions on it until the block is left.
 
@@ -45,7 +49,10 @@ async def open_runtime(  # noqa: PLR0913 - options, all named by the caller
     are appended to, or an open binary file (None: nothing is written; everything is counted all the same).
     ``takeover`` fences another process that owns the store instead of being refused. ``collector_threshold`` sets the
     first threshold of Python's cyclic collector while the runtime is open (10,000 is a good value with hundreds of
-    busy sessions; None leaves the host's setting alone).
+    busy sessions; None leaves the host's setting alone). ``redact`` is called with every dead letter before it is kept
+    or shown, and returns what to keep as its payload (None: the payload as it is); it must not wait.
+    ``keep_dead_letters`` writes dead letters to the store, for the limit ``dead_letter_s``; without it they are in
+    memory only.
 
     When the block starts, nothing of an earlier life is running: what was interrupted is marked, what was queued goes
     on. When it ends, running turns get the limit ``drain_s`` to end and are interrupted after it; if the block raised,
@@ -60,7 +67,7 @@ async def open_runtime(  # noqa: PLR0913 - options, all named by the caller
     if log_level not in ("debug", "info", "warning", "error"):
         message = f"log_level is {log_level!r}"
         raise ConfigurationError(message, hint="give debug, info, warning or error")
-    _check_given(agent)
+    _check_given(agent, redact)
     given = agent if isinstance(agent, Agent) else make_agent(agent)
     bounds = limits or Limits()
     time = clock or SystemClock()
@@ -75,7 +82,12 @@ async def open_runtime(  # noqa: PLR0913 - options, all named by the caller
         if collector_threshold is not None:
             gc.set_threshold(collector_threshold, *before[1:])
         async with run_runtime(
-            _journal(store), given, limits=bounds, clock=time, recorder=recorder, takeover=takeover
+            _journal(store),
+            given,
+            limits=bounds,
+            clock=time,
+            takeover=takeover,
+            accounts=Accounts(DeadLetters(bounds, time, redact, keep=keep_dead_letters), recorder),
         ) as runtime:
             yield runtime
     finally:
@@ -86,8 +98,11 @@ async def open_runtime(  # noqa: PLR0913 - options, all named by the caller
             await trio.to_thread.run_sync(recorder.close)
 
 
-def _check_given(agent: object) -> None:
-    """Refuse None: to ``agent`` it means that a decorator is wanted."""
+def _check_given(agent: object, redact: object) -> None:
+    """Refuse None as an agent, to which it means that a decorator is wanted, and what cannot be called."""
+    if redact is not None and not callable(redact):
+        message = f"redact is {type(redact).__name__}"
+        raise ConfigurationError(message, hint="give a function of a DeadLetter, or None")
     if agent is None:
         message = "agent is None"
         raise ConfigurationError(message, hint="give an async function: async def assistant(turn): ...")

@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 
 import attrs
 
+from actors.core.dead_letter import DeadLetter
 from actors.core.events import Event
 from actors.core.ids import ChatId
 from actors.core.lifecycle import PromptStatus
@@ -32,7 +33,10 @@ class Append:
 
 @attrs.frozen
 class Erase:
-    """Remove everything of one session and leave a tombstone, for its id and for every id that led to it."""
+    """Remove everything of one session, its dead letters too, and leave a tombstone.
+
+    There is one for its id and for every id that led to it.
+    """
 
     chat_id: ChatId
     at_s: float
@@ -52,7 +56,20 @@ class Rename:
     events: tuple[Event, ...]
 
 
-Entry = Append | Erase | Rename
+@attrs.frozen
+class Bury:
+    """Keep dead letters, and forget others: of these numbers, from before ``after_s``, and beyond the last so many.
+
+    A letter whose number is kept already is left as it is.
+    """
+
+    letters: tuple[DeadLetter, ...]
+    forget: tuple[int, ...]
+    after_s: float
+    rows_max: int
+
+
+Entry = Append | Erase | Rename | Bury
 
 
 @attrs.frozen
@@ -94,7 +111,8 @@ class Opened:
     """What a journal says when it is opened.
 
     ``epoch`` is this life; ``unfinished`` are the sessions that have a turn which has not ended, ``appointments`` those
-    in which a reminder stands; ``aliases`` are ids that lead to one of ``chat_ids``, in their order.
+    in which a reminder stands; ``aliases`` are ids that lead to one of ``chat_ids``, in their order. ``dead_letters``
+    is the highest number that a dead letter ever had.
     """
 
     epoch: int
@@ -103,6 +121,7 @@ class Opened:
     unfinished: tuple[ChatId, ...]
     appointments: tuple[Appointment, ...] = ()
     aliases: tuple[Alias, ...] = ()
+    dead_letters: int = 0
 
 
 @attrs.frozen
@@ -148,8 +167,8 @@ class Journal(Protocol):
     rows contradict each other.
     """
 
-    async def open(self, *, takeover: bool) -> Opened:
-        """Own the store for one life.
+    async def open(self, *, takeover: bool, forget_before_s: float = 0.0) -> Opened:
+        """Own the store for one life, and forget the tombstones from before a moment of wall time.
 
         Raises StoreInUseError if another process owns it and ``takeover`` is false, StoreSchemaError if it was written
         by a newer version.
@@ -198,6 +217,10 @@ class Journal(Protocol):
 
     async def children(self, chat_id: ChatId, rows_max: int) -> tuple[ChatId, ...]:
         """Return the ids of sessions that turns of a session spawned and that were not erased, oldest first."""
+        ...
+
+    async def dead_letters(self, chat_id: str | None, after: int, rows_max: int) -> tuple[DeadLetter, ...]:
+        """Return the dead letters that are kept, of one address or of all, after a number, in order."""
         ...
 
     async def close(self) -> None:

@@ -19,6 +19,7 @@ RECORDS: Final[Mapping[str, str]] = MappingProxyType(
         "envelope.dropped": "an envelope was not delivered; with its reason",
         "records.suppressed": "records of one kind that were not written because there were too many",
         "session.activated": "an incarnation of a session is up",
+        "session.drift": "code of one session (reason) spoke for another (chat_id), and was stopped",
         "session.crashed": "an incarnation ended by an exception; with its type and place",
         "session.restarting": "a new incarnation follows after a delay",
         "session.crash_report": "everything that is known of a failure, without what anybody said",

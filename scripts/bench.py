@@ -20,7 +20,16 @@ from scripts.benchmarks import peers, report  # noqa: E402  # after the path is 
 from scripts.benchmarks.harness import REGISTRY, Settings, measure  # noqa: E402  # same
 from scripts.benchmarks.machine import facts  # noqa: E402  # same
 
-REGISTERING = ("limits_memory", "limits_disk", "our_rows", "ours_memory", "ours_disk", "ours_isolation", "ours_crashes")
+REGISTERING = (
+    "limits_memory",
+    "limits_disk",
+    "our_rows",
+    "ours_memory",
+    "ours_disk",
+    "ours_isolation",
+    "ours_crashes",
+    "ours_hot",
+)
 """The modules that register what can be measured; one that is not there registers nothing."""
 
 ROUNDS = 5

@@ -277,7 +277,7 @@ def commands() -> set[str]:
 def test_every_command_and_option_is_in_the_reference_and_no_other() -> None:
     """The page of the command line is the command line."""
     page = REFERENCE / "cli.md"
-    assert set(re.findall(r"^## `actors (\w+)`$", page.read_text("utf-8"), flags=re.MULTILINE)) == commands()
+    assert set(re.findall(r"^## `actors ([\w-]+)`$", page.read_text("utf-8"), flags=re.MULTILINE)) == commands()
     for command in commands():
         rows = by_first(table(page, "Option", under=f"`actors {command}`"))
         assert {option.split()[0] for option in rows} == options_of(command), command
@@ -287,7 +287,7 @@ def test_every_command_and_option_is_in_the_reference_and_no_other() -> None:
 def test_every_command_that_a_page_names_exists(page: Path) -> None:
     """Commands of ours, scripts of the project and the ids of tests are those that there are."""
     text = page.read_text("utf-8")
-    for command, rest in re.findall(r"(?:`|^\$ |^)actors ([a-z]+)\b([^`\n]*)", text, flags=re.MULTILINE):
+    for command, rest in re.findall(r"(?:`|^\$ |^)actors ([a-z][a-z-]*)\b([^`\n]*)", text, flags=re.MULTILINE):
         assert command in commands(), f"{name(page)} names actors {command}"
         for option in re.findall(r"(?<!\S)--[a-z-]+", rest):
             assert option in options_of(command) | {"--help"}, f"{name(page)} names actors {command} {option}"

@@ -12,7 +12,7 @@ from typing import Annotated, Final
 
 from cyclopts import App, Parameter
 
-from actors.cli import chat, doctor, export, inspection, run, stress
+from actors.cli import chat, doctor, export, inspection, letters, run, stress
 from actors.errors import ActorsError
 
 EXIT_ERROR: Final = 2
@@ -102,6 +102,25 @@ async def inspect_command(chat_id: str | None = None, *, store: Store, as_json: 
         as_json: Print JSON.
     """
     return await inspection.inspect(store, chat_id, as_json=as_json)
+
+
+@app.command(name="dead-letters")
+async def dead_letters_command(
+    *,
+    store: Store,
+    chat: Annotated[str | None, Parameter(help="Only those to this address.")] = None,
+    reason: Annotated[str | None, Parameter(help="Only those of this reason.")] = None,
+    as_json: Json = False,
+) -> int:
+    """Show what was not delivered, if the runtime was opened to keep it; also while another process owns the store.
+
+    Args:
+        store: The file of the store.
+        chat: The address.
+        reason: The drop reason.
+        as_json: Print JSON, with what was sent.
+    """
+    return await letters.show(store, chat, reason, as_json=as_json)
 
 
 @app.command(name="doctor")

@@ -174,8 +174,14 @@ class Limits:
     # Crash reports kept in memory, and the last events whose kinds each names.
     crash_reports_max: int = _count(100, 0, 100_000)
     crash_events_max: int = _count(20, 1, 1000)
-    # Dead letters kept in memory, and how often their reasons may speak in the log.
+    # Dead letters: in memory by number and size, on disk by number and age (where they are kept there at all), and how
+    # often their reasons may speak in the log.
     dead_letters_max: int = _count(10_000, 0, 1_000_000)
+    dead_letters_bytes_max: int = _count(16 * MIB, 0, 1024 * MIB)
+    dead_letters_stored_max: int = _count(100_000, 1, 100_000_000)
+    dead_letter_s: float = _limit(604_800.0, 1.0, 315_360_000.0)
+    # How long the id of an erased session stays refused as deleted; afterwards it is unknown.
+    tombstone_s: float = _limit(2_592_000.0, 1.0, 315_360_000.0)
     log_repeats_max: int = _count(10, 1, 1_000_000)
     log_window_s: float = _limit(300.0, 0.001, 86_400.0)
     log_records_max: int = _count(100_000, 1, 10_000_000)

@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from actors.core.commands import Accept
+from actors.core.dead_letter import Carried
 from actors.core.events import MessageAccepted
 from actors.runtime.group import Group
 from actors.runtime.mailbox import Request
@@ -53,7 +54,8 @@ def accept(ref: Ref, services: Services, group: Group, request: Request, first: 
     at = len(group.bodies)
     refusal = group.add(command, services.policy, services.clock.wall_s())
     if refusal is not None:
-        services.accounts.drop(ref.chat_id, refusal.reason, "accept", request.size_bytes)
+        carried = Carried(command.text, command.sender, command.message_id)
+        services.accounts.drop(ref.chat_id, refusal.reason, "accept", request.size_bytes, carried)
         reply.fail(refused(refusal.reason, refusal.detail, ref.chat_id))
         return
     accepted = group.bodies[at]

@@ -1,25 +1,15 @@
 """Counts and dead letters: what became of every envelope, so that the sums can be checked at any quiet point."""
 
-from collections import Counter, deque
+from collections import Counter
 
 import attrs
 
+from actors.core.dead_letter import Carried
 from actors.core.events import Event
 from actors.core.ids import DropReason
 from actors.core.passivation import Churn
-from actors.ports import Clock
+from actors.runtime.dead_letters import DeadLetters
 from actors.runtime.recorder import Recorder
-
-
-@attrs.frozen
-class DeadLetter:
-    """An envelope that was not delivered or not handled; ``chat_id`` is shown as text, whatever was given."""
-
-    chat_id: str
-    reason: DropReason
-    kind: str
-    size_bytes: int
-    at_s: float
 
 
 @attrs.define
@@ -35,6 +25,7 @@ class Counts:
     duplicates: int = 0
     late_replies: int = 0
     late_output: int = 0
+    drift: int = 0
     events: int = 0
     signals: int = 0
     turns: Counter[str] = attrs.Factory(Counter)
@@ -59,20 +50,19 @@ class Counts:
 class Accounts:
     """Where drops are counted, logged and kept."""
 
-    def __init__(self, dead_letters_max: int, recorder: Recorder, clock: Clock) -> None:
+    def __init__(self, dead_letters: DeadLetters, recorder: Recorder) -> None:
         """Start at nothing."""
         self.counts = Counts()
         self.churn = Churn()
-        self.dead_letters: deque[DeadLetter] = deque(maxlen=dead_letters_max)
-        self._recorder = recorder
-        self._clock = clock
+        self.dead_letters = dead_letters
+        self.recorder = recorder
 
     def wrote(self, events: tuple[Event, ...]) -> None:
         """Account for events that are on disk: a count, and at level debug a record each."""
         self.counts.events += len(events)
-        if self._recorder.debugging:
+        if self.recorder.debugging:
             for event in events:
-                self._recorder.record(
+                self.recorder.record(
                     "debug",
                     "journal.event",
                     chat_id=event.chat_id,
@@ -82,21 +72,30 @@ class Accounts:
                     kind=event.body.__struct_config__.tag,
                 )
 
-    def drop(self, chat_id: object, reason: DropReason, kind: str, size_bytes: int = 0) -> None:
+    def drop(
+        self, chat_id: object, reason: DropReason, kind: str, size_bytes: int = 0, carried: Carried | None = None
+    ) -> None:
         """Account for an envelope that was refused: one count, one record (at a limited rate), one dead letter."""
         self.counts.dropped[reason] += 1
-        self._bury(chat_id, reason, kind, size_bytes)
+        self._bury(chat_id, reason, kind, size_bytes, carried)
 
-    def bury(self, chat_id: object, reason: DropReason, kind: str, size_bytes: int = 0) -> None:
+    def bury(
+        self, chat_id: object, reason: DropReason, kind: str, size_bytes: int = 0, carried: Carried | None = None
+    ) -> None:
         """Account for an envelope that was admitted and will not be handled."""
         self.counts.dead += 1
-        self._bury(chat_id, reason, kind, size_bytes)
+        self._bury(chat_id, reason, kind, size_bytes, carried)
 
-    def _bury(self, chat_id: object, reason: DropReason, kind: str, size_bytes: int) -> None:
+    def drift(self, running: str, spoken_for: object, kind: str) -> None:
+        """Account for code of one session that spoke for another, and raise the alarm."""
+        self.counts.drift += 1
+        self.recorder.limited("error", "session.drift", running, chat_id=spoken_for, kind=kind)
+
+    def _bury(self, chat_id: object, reason: DropReason, kind: str, size_bytes: int, carried: Carried | None) -> None:
         """Keep the letter and say so."""
         try:
             shown = ascii(chat_id)[:300] if type(chat_id) is not str else ascii(chat_id[:300])[1:-1][:300]
         except Exception:  # noqa: BLE001 - a value that cannot be shown is dropped all the same
             shown = f"<{type(chat_id).__name__}>"
-        self.dead_letters.append(DeadLetter(shown, reason, kind, size_bytes, self._clock.wall_s()))
-        self._recorder.limited("warning", "envelope.dropped", str(reason), chat_id=shown, kind=kind)
+        self.dead_letters.add(shown, reason, kind, size_bytes, carried)
+        self.recorder.limited("warning", "envelope.dropped", str(reason), chat_id=shown, kind=kind)

@@ -83,6 +83,12 @@ class Session:
         return "" if envelope is None else envelope.kind
 
     @property
+    def deadline_s(self) -> float | None:
+        """When the message is of no use any more, on trio's clock; None if its sender has not said so."""
+        envelope = self._envelope
+        return None if envelope is None else envelope.deadline_s
+
+    @property
     def asker_gone(self) -> bool:
         """Whether whoever asked has given up, so that nobody waits for the reply; false if nobody asked."""
         letter = self.letter

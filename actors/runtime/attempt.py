@@ -19,9 +19,10 @@ from actors.core.prompts import find_known
 from actors.core.spending import Allowance
 from actors.core.stream import ProgressSignal
 from actors.core.transcript import History, Message, Part
-from actors.errors import PromptExpiredError, Reject, TurnOverError
+from actors.errors import DriftError, PromptExpiredError, Reject, TurnOverError
 from actors.runtime.agent import Agent
 from actors.runtime.broadcast import Outbox
+from actors.runtime.drift import RUNNING, drifted
 from actors.runtime.group import Group
 from actors.runtime.inner import Done, Flush, Written
 from actors.runtime.mailbox import Mailbox, Reply
@@ -67,6 +68,11 @@ class Outlet(TurnPort[Turn]):
     def late(self, turn: Turn) -> None:
         self.services.accounts.counts.late_output += 1
         self.services.recorder.limited("warning", "turn.late_output", "late", chat_id=turn.chat_id, turn=turn.number)
+
+    @override
+    def drifted(self, turn: Turn, running: str) -> DriftError:
+        self.services.accounts.drift(running, turn.chat_id, "turn")
+        return drifted(running, turn.chat_id)
 
     @override
     async def emit(self, turn: Turn, bodies: tuple[EventBody, ...]) -> None:
@@ -202,6 +208,7 @@ class Outlet(TurnPort[Turn]):
 async def run_agent(agent: Agent, turn: Turn, box: Mailbox) -> None:
     """Run the agent to its end, whatever that is, and report it through the inner door."""
     turn.task = trio.lowlevel.current_task()
+    RUNNING.set(turn.speaker)
     scope = turn.scope
     done = Done(turn, TurnStatus.COMPLETED)
     try:

@@ -1,6 +1,8 @@
 """The end of a mailbox: everything in it is answered or becomes a dead letter, and nobody is left waiting."""
 
 from actors.core.commands import Accept
+from actors.core.dead_letter import carried_by
+from actors.core.envelope import Envelope
 from actors.core.ids import DropReason
 from actors.errors import ActorsError, AskError
 from actors.runtime.control import (
@@ -53,7 +55,8 @@ def _settle(services: Services, ref: Ref, letter: Letter, reason: DropReason) ->
     """Account for a letter that will not be handled."""
     kind = "tell" if not isinstance(letter, Request) else "accept" if type(letter.payload) is Accept else "ask"
     ref.dead += 1
-    services.accounts.bury(ref.chat_id, reason, kind, letter.size_bytes)
+    envelope = letter if isinstance(letter, Envelope) else letter.envelope
+    services.accounts.bury(ref.chat_id, reason, kind, letter.size_bytes, carried_by(envelope))
     if isinstance(letter, Request):
         error: ActorsError = refused(reason, chat_id=ref.chat_id)
         if not isinstance(letter.payload, Accept):

@@ -7,6 +7,7 @@ import trio
 
 from actors.core.alarms import Alarm
 from actors.core.commands import DropReminder, ResetBudget
+from actors.core.dead_letter import DeadLetter
 from actors.core.envelope import Origin
 from actors.core.events import Missed
 from actors.core.ids import ChatId, DropReason, parse_chat_id
@@ -14,7 +15,6 @@ from actors.core.lifecycle import SessionPhase
 from actors.core.reminder import Reminder
 from actors.core.supervision import DownReason
 from actors.ports import Page
-from actors.runtime.accounting import DeadLetter
 from actors.runtime.agent import Overlap, Session, check_overlap
 from actors.runtime.alarms import Alarms
 from actors.runtime.answering import answer_prompt
@@ -22,6 +22,7 @@ from actors.runtime.appointments import order, reminder_of
 from actors.runtime.brancher import Brancher, Message
 from actors.runtime.control import Delete, Stop
 from actors.runtime.crash_reports import CrashReport
+from actors.runtime.dead_letters import DeadLetterFeed
 from actors.runtime.directory import Directory, SeedLike, check_going_on
 from actors.runtime.draining import drain
 from actors.runtime.family import Family
@@ -34,6 +35,7 @@ from actors.runtime.receipt import Receipt, Receipts
 from actors.runtime.ref import Ref
 from actors.runtime.refusals import refused
 from actors.runtime.registry import Registry
+from actors.runtime.resending import Resending
 from actors.runtime.router import Overflow, Router
 from actors.runtime.services import Services
 from actors.runtime.subscription import Subscription
@@ -58,6 +60,7 @@ class Runtime:
         family = Family(services, registry, router, self._directory, self._receipts.ways_to)
         services.family, services.kin.part = family, family.part
         self._brancher = Brancher(services, registry, self._directory, router)
+        self._resending = Resending(services, router)
         # As they are: a call between would be a tenth of what a volatile message costs.
         self.tell = router.tell  # type: ignore[method-assign]  # the same signature, documented below
         self.ask = router.ask  # type: ignore[method-assign]  # as above
@@ -300,8 +303,8 @@ class Runtime:
     async def delete(self, chat_id: object) -> None:
         """Erase a session and leave a tombstone; a running turn is cancelled first, who waits is answered.
 
-        Nothing brings the id back. Raises UnknownChatError if there is no such session, StoreError if it cannot be
-        erased.
+        Nothing brings the id back before its tombstone is older than the limit ``tombstone_s``. Raises UnknownChatError
+        if there is no such session, StoreError if it cannot be erased.
         """
         parsed = self._known(chat_id)
         check_going_on(self._services, chat_id)
@@ -397,9 +400,36 @@ class Runtime:
         asked |= {DownReason.PASSIVATED} if passivation else set()
         return Monitor(self._services.monitors, parsed, frozenset(asked), self._absent)
 
-    def dead_letters(self) -> tuple[DeadLetter, ...]:
-        """Show the latest dead letters, oldest first."""
-        return tuple(self._services.accounts.dead_letters)
+    def dead_letters(self, chat_id: str | None = None, reason: str | None = None) -> tuple[DeadLetter, ...]:
+        """Show the dead letters in memory, of one address or one reason or of all, oldest first."""
+        return self._services.accounts.dead_letters.select(chat_id, reason)
+
+    async def stored_dead_letters(self, chat_id: str | None = None, *, after: int = 0) -> tuple[DeadLetter, ...]:
+        """Read a page of the dead letters on disk, of one address or of all, after a number.
+
+        There are some if a runtime was opened with ``keep_dead_letters``. Raises StoreError if they cannot be read.
+        """
+        return await self._services.journal.dead_letters(chat_id, after, self._services.limits.page_rows_max)
+
+    def watch_dead_letters(self) -> DeadLetterFeed:
+        """Watch every dead letter from now on; use it in ``async with``, and read it with ``async for``."""
+        return self._services.accounts.dead_letters.watch()
+
+    async def resend_dead_letter(self, number: int) -> Receipt | None:
+        """Send a dead letter again as if it were new, and forget it once it is taken; a receipt if ``send`` sent it.
+
+        A message of ``send`` keeps its ``message_id``, so that it is never accepted twice; a question of ``ask`` is
+        told. Raises RefusedError if there is no such letter, if its payload was not kept, or why it is refused again.
+        """
+        sent = await self._resending.one(number)
+        return None if sent is None else Receipt(self._receipts, sent[0].chat_id, sent[1])
+
+    async def resend_dead_letters(self, chat_id: str | None = None, reason: str | None = None) -> tuple[int, ...]:
+        """Send dead letters in memory again, of one address or one reason or all; return the numbers that were taken.
+
+        Those whose payload was not kept are left alone. One that is refused again is a new dead letter.
+        """
+        return await self._resending.many(chat_id, reason)
 
     def statistics(self) -> Statistics:
         """Show every count and every bound."""

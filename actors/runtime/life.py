@@ -9,7 +9,7 @@ import trio
 
 from actors.core.decision import Policy
 from actors.core.limits import Limits
-from actors.ports import Clock, Journal
+from actors.ports import Clock, Journal, Opened
 from actors.runtime.accounting import Accounts
 from actors.runtime.agent import Agent
 from actors.runtime.alarms import Alarms
@@ -24,7 +24,6 @@ from actors.runtime.kin import Kin
 from actors.runtime.monitors import Monitors
 from actors.runtime.passivation import Passivator
 from actors.runtime.phases import Phases
-from actors.runtime.recorder import Recorder
 from actors.runtime.registry import Registry
 from actors.runtime.router import Router
 from actors.runtime.service_group import Service, ServiceGroup
@@ -42,7 +41,7 @@ async def run_runtime(
     *,
     limits: Limits,
     clock: Clock,
-    recorder: Recorder,
+    accounts: Accounts,
     takeover: bool = False,
 ) -> AsyncIterator[Runtime]:
     """Open a journal, run sessions on it until the block is left, and give it up again.
@@ -51,11 +50,11 @@ async def run_runtime(
     journal's ``open`` raises.
     """
     with trio.CancelScope(shield=True):  # a store that is half open would stay locked by its own process
-        opened = await journal.open(takeover=takeover)
+        opened = await journal.open(takeover=takeover, forget_before_s=clock.wall_s() - limits.tombstone_s)
     failure: BaseException | None = None
     supervisor: Supervisor | None = None
     try:
-        services = assemble(journal, agent, opened.epoch, limits=limits, clock=clock, recorder=recorder)
+        services = assemble(journal, agent, opened, limits=limits, clock=clock, accounts=accounts)
         registry = Registry(limits, opened.chat_ids, opened.tombstones, opened.aliases)
         async with trio.open_nursery() as services_nursery:
 
@@ -70,7 +69,9 @@ async def run_runtime(
                     await services_nursery.start(services.group.run, on_lost, name="services")
                     await shell.phases.recover(opened.unfinished)
                     shell.appointments.expect(opened.appointments)
-                    recorder.record("info", "runtime.opened", epoch=opened.epoch, sessions=len(opened.chat_ids))
+                    accounts.recorder.record(
+                        "info", "runtime.opened", epoch=opened.epoch, sessions=len(opened.chat_ids)
+                    )
                     yield shell.runtime
                 except BaseException as error:  # noqa: BLE001 - raised again below, outside the nurseries
                     failure = error
@@ -92,7 +93,7 @@ async def run_runtime(
                     await journal.close()
             except BaseException as error:  # noqa: BLE001 - what happened before it is not to be hidden by it
                 failure = failure or error
-            recorder.record("info", "runtime.closed", epoch=opened.epoch)
+            accounts.recorder.record("info", "runtime.closed", epoch=opened.epoch)
     if failure is not None:
         raise failure
 
@@ -122,15 +123,16 @@ def put_together(services: Services, registry: Registry, supervisor: Supervisor)
 
 
 def assemble(
-    journal: Journal, agent: Agent, epoch: int, *, limits: Limits, clock: Clock, recorder: Recorder
+    journal: Journal, agent: Agent, opened: Opened, *, limits: Limits, clock: Clock, accounts: Accounts
 ) -> Services:
     """Make what sessions share."""
+    recorder = accounts.recorder
 
     def store_changed(what: str) -> None:
         services.store_changed(what)
 
     services = Services(
-        epoch=epoch,
+        epoch=opened.epoch,
         agent=agent,
         policy=Policy(limits, agent.overlap, allowance=agent.allowance),
         limits=limits,
@@ -138,7 +140,7 @@ def assemble(
         journal=journal,
         committer=Committer(journal, limits, recorder, store_changed),
         recorder=recorder,
-        accounts=Accounts(limits.dead_letters_max, recorder, clock),
+        accounts=accounts,
         checkpoints=Checkpoints(limits.checkpoint_s, clock),
         deadlines=Deadlines(agent.turn_s or limits.turn_s, clock),
         expiries=Expiries(clock.wall_s, look_s=limits.expiry_look_s, batch_max=limits.expiry_batch_max),
@@ -154,6 +156,7 @@ def assemble(
         activations=trio.Semaphore(limits.activations_max),
         breaker=Breaker(limits, clock, recorder),
     )
+    accounts.dead_letters.start(opened.dead_letters, services.committer.submit)
     return services
 
 

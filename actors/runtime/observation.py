@@ -1,5 +1,7 @@
 """What a runtime shows of itself: one session at a glance, and every count with every bound."""
 
+from collections import Counter
+
 import attrs
 
 from actors.core.lifecycle import SessionPhase
@@ -74,6 +76,8 @@ class Statistics:
     letters: Letters
     dropped: dict[str, int]
     dead_letters: int
+    dead_letters_stored: int
+    dead_letters_lost: int
     children: int
     spawned: int
     timers: int
@@ -89,6 +93,7 @@ class Statistics:
     tool_calls: int
     interrupted: int
     late_output: int
+    drift: int
     late_replies: int
     activations: int
     crashes: int
@@ -169,12 +174,7 @@ def statistics(services: Services, registry: Registry, *, sent: int, live: int, 
     ``sent`` is what the router was given, ``live`` the sessions with a task, ``alarms`` those of the runtime.
     """
     counts, writer, recorder = services.accounts.counts, services.committer.statistics, services.recorder
-    phases: dict[str, int] = {}
-    turns_open = subscribers = 0
-    for ref in registry:
-        phases[str(ref.phase)] = phases.get(str(ref.phase), 0) + 1
-        turns_open += 0 if ref.state is None else len(ref.state.open_turns)
-        subscribers += len(ref.broadcast)
+    refs = list(registry)
     return Statistics(
         epoch=services.epoch,
         stopping=services.stopping,
@@ -182,13 +182,15 @@ def statistics(services: Services, registry: Registry, *, sent: int, live: int, 
         sessions_known=len(registry.known),
         aliases=len(registry.aliases),
         sessions_live=live,
-        phases=phases,
+        phases=dict(Counter(str(ref.phase) for ref in refs)),
         sent=sent + counts.timer_ticks,
         refused=counts.refused,
         given_up=counts.given_up,
         letters=registry.letters(),
         dropped=dict(counts.dropped),
         dead_letters=len(services.accounts.dead_letters),
+        dead_letters_stored=services.accounts.dead_letters.stored,
+        dead_letters_lost=services.accounts.dead_letters.lost,
         children=len(services.kin),
         spawned=counts.spawned,
         timers=len(services.timers),
@@ -198,12 +200,13 @@ def statistics(services: Services, registry: Registry, *, sent: int, live: int, 
         ticks_skipped=counts.ticks_skipped,
         duplicates=counts.duplicates,
         turns=dict(counts.turns),
-        turns_open=turns_open,
+        turns_open=sum(0 if ref.state is None else len(ref.state.open_turns) for ref in refs),
         events=counts.events,
         signals=counts.signals,
         tool_calls=counts.tool_calls,
         interrupted=counts.interrupted,
         late_output=counts.late_output,
+        drift=counts.drift,
         late_replies=counts.late_replies,
         activations=counts.activations,
         crashes=counts.crashes,
@@ -224,7 +227,7 @@ def statistics(services: Services, registry: Registry, *, sent: int, live: int, 
         stall_longest_s=services.watchdog.longest_s,
         suspensions=services.watchdog.suspensions,
         abandoned=counts.abandoned,
-        subscribers=subscribers,
+        subscribers=sum(len(ref.broadcast) for ref in refs),
         lagged=counts.lagged,
         mailbox_bytes=registry.budget.bytes_reserved,
         commit_groups=writer.groups,

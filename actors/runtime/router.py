@@ -10,6 +10,7 @@ from typing import Literal
 import trio
 
 from actors.core.commands import Accept
+from actors.core.dead_letter import Carried, carried_by
 from actors.core.envelope import Envelope, Origin, Rejection, Stamp, check_origin, check_text, freeze_payload
 from actors.core.ids import ChatId, DropReason, parse_chat_id, parse_message_id
 from actors.core.lifecycle import UP, SessionPhase
@@ -17,6 +18,7 @@ from actors.core.overflow import KEY_CHARACTERS_MAX, Kind
 from actors.core.routing import Activate, Drop, View, route
 from actors.errors import AskTimeoutError, ConfigurationError, DeadlockError, RefusedError
 from actors.runtime.agent import Session
+from actors.runtime.drift import drifted, foreign
 from actors.runtime.mailbox import Latest, Letter, Mailbox, Reply, Request
 from actors.runtime.ref import Accepted, Ref
 from actors.runtime.refusals import refused
@@ -63,6 +65,8 @@ class Router:
         """Put a volatile message into a mailbox, or raise why not; nothing is waited for."""
         self.sent += 1
         declared = self._declared(kind, key)
+        if origin is not None:
+            self._check_speaker(getattr(origin, "sender", ""), "tell")
         ref, envelope = self._admit_volatile(chat_id, payload, deadline_s, incarnation, origin, self._stamp(kind, key))
         self._offer(ref, envelope, declared)
 
@@ -88,6 +92,8 @@ class Router:
                         await self._give_way()
                     return
         declared = self._declared(kind, key)
+        if origin is not None:
+            self._check_speaker(getattr(origin, "sender", ""), "tell")
         ref, envelope = self._admit_volatile(chat_id, payload, deadline_s, None, origin, self._stamp(kind, key))
         if declared.waits:
             await self._offer_patiently(ref, envelope, declared, deadline_s)
@@ -115,8 +121,12 @@ class Router:
             message = f"timeout_s is {seconds!r}"
             raise ConfigurationError(message, chat_id=chat_id, hint="give a number of seconds from 0")
         deadline_s = self._services.clock.now_s() + seconds
-        origin = None if session is None else self._chained(session, chat_id)
         self.sent += 1
+        if session is not None:
+            self._check_speaker(session.chat_id, "ask")
+            if session.deadline_s is not None:  # whoever waits for this asker waits no longer
+                deadline_s = min(deadline_s, session.deadline_s)
+        origin = None if session is None else self._chained(session, chat_id)
         box = self._boxes.get(chat_id) if type(chat_id) is str else None
         size = len(payload) if type(payload) is str and payload.isascii() else -1
         if box is not None and 0 <= size <= self._text_bytes_max:
@@ -131,7 +141,7 @@ class Router:
             if reason is DropReason.MAILBOX_FULL:
                 reason = await self._put(box, request)
             if reason is not None:
-                raise self._dropped(chat_id, reason, "ask", envelope.size_bytes)
+                raise self._dropped(chat_id, reason, "ask", envelope.size_bytes, carried=carried_by(envelope))
             try:
                 return await reply.wait()
             finally:
@@ -164,19 +174,23 @@ class Router:
             parsed = ref.chat_id
         else:
             now_s = self._services.clock.wall_s()
-            ref, parsed = self._find(chat_id, now_s, "accept", deadline_s=deadline_s, incarnation=incarnation)
+            carried = Carried(text, sender, message_id)
+            ref, parsed = self._find(
+                chat_id, now_s, "accept", deadline_s=deadline_s, incarnation=incarnation, carried=carried
+            )
         key = self._services.clock.mint_id() if message_id is None else parse_message_id(message_id)
         if isinstance(key, DropReason):
             hint = "give 1 to 128 characters of [A-Za-z0-9_.:-] as message_id, or none"
-            raise self._dropped(chat_id, DropReason.INVALID_PAYLOAD, "accept", hint=hint)
+            raise self._dropped(chat_id, DropReason.INVALID_PAYLOAD, "accept", hint=hint, carried=Carried(text, sender))
         size = check_text(text, self._text_bytes_max)
         if isinstance(size, Rejection):
-            raise self._rejected(chat_id, size, "accept")
+            raise self._rejected(chat_id, size, "accept", Carried(text, sender, key))
         assert isinstance(text, str), "the check above refuses anything else"
         if sender != "":
+            self._check_speaker(sender, "accept")
             named = check_text(sender, self._text_bytes_max, field="sender")
             if isinstance(named, Rejection):
-                raise self._rejected(chat_id, named, "accept")
+                raise self._rejected(chat_id, named, "accept", Carried(text, sender, key))
         if ref is None or ref.phase not in UP:
             ref = self._bring_up(parsed)
         content = Accept(key, text, sender, deadline_s, message_id is None)
@@ -188,7 +202,7 @@ class Router:
             wait_until_s = None if deadline_s is None else clock.now_s() + deadline_s - clock.wall_s()
             reason = await self._wait_for_room(ref, request, wait_until_s)
         if reason is not None:
-            raise self._dropped(chat_id, reason, "accept", size)
+            raise self._dropped(chat_id, reason, "accept", size, carried=Carried(text, sender, key))
         try:
             accepted = await request.reply.wait()
         finally:
@@ -217,13 +231,16 @@ class Router:
             message = "the agent takes no volatile messages"
             raise ConfigurationError(message, hint="give it a handler: agent(answer, receive=handler)")
         now_s = self._services.clock.now_s()
-        ref, parsed = self._find(chat_id, now_s, "tell", deadline_s=deadline_s, incarnation=incarnation)
+        carried = Carried(payload, getattr(origin, "sender", ""), "", stamp.kind, stamp.key)
+        ref, parsed = self._find(
+            chat_id, now_s, "tell", deadline_s=deadline_s, incarnation=incarnation, carried=carried
+        )
         frozen = freeze_payload(payload, self._text_bytes_max)
         if isinstance(frozen, Rejection):
-            raise self._rejected(chat_id, frozen, "tell")
+            raise self._rejected(chat_id, frozen, "tell", carried)
         said = 0 if origin is None else check_origin(origin, self._text_bytes_max)
         if isinstance(said, Rejection):
-            raise self._rejected(chat_id, said, "tell")
+            raise self._rejected(chat_id, said, "tell", carried)
         if ref is None or ref.phase not in UP:
             ref = self._bring_up(parsed)
         return ref, Envelope(parsed, frozen[0], frozen[1] + said, deadline_s, incarnation, origin, stamp)
@@ -246,6 +263,14 @@ class Router:
             raise ConfigurationError(message, hint=hint)
         return declared
 
+    def _check_speaker(self, speaker: object, door: str) -> None:
+        """Stop code of one session that sends as another, or raise nothing: it is a bug and no envelope."""
+        running = foreign(speaker, self._registry.aliases)
+        if running:
+            self.sent -= 1
+            self._services.accounts.drift(running, speaker, door)
+            raise drifted(running, speaker)
+
     def _stamp(self, kind: str, key: str) -> Stamp:
         """Note the kind of a message and when it came."""
         return Stamp(kind, key, self._services.clock.now_s())
@@ -256,7 +281,7 @@ class Router:
         reason = ref.mailbox.put_nowait(envelope) if kind is _PLAIN else ref.mailbox.offer(letter, kind)
         self._bury_lost(ref)
         if reason is not None:
-            error = self._dropped(ref.chat_id, reason, "tell", envelope.size_bytes)
+            error = self._dropped(ref.chat_id, reason, "tell", envelope.size_bytes, carried=carried_by(envelope))
             if reason is not DropReason.DROPPED:
                 raise error
 
@@ -268,14 +293,14 @@ class Router:
             reason = await self._wait_for_room(ref, letter, deadline_s)
         self._bury_lost(ref)
         if reason is not None:
-            raise self._dropped(ref.chat_id, reason, "tell", envelope.size_bytes)
+            raise self._dropped(ref.chat_id, reason, "tell", envelope.size_bytes, carried=carried_by(envelope))
 
     def _bury_lost(self, ref: Ref) -> None:
         """Account for the letters that gave way to others."""
         lost = ref.mailbox.lost
         while lost:
             envelope, reason = lost.pop(0)
-            self._services.accounts.bury(ref.chat_id, reason, "tell", envelope.size_bytes)
+            self._services.accounts.bury(ref.chat_id, reason, "tell", envelope.size_bytes, carried_by(envelope))
 
     def _find(
         self,
@@ -285,11 +310,12 @@ class Router:
         *,
         deadline_s: float | None = None,
         incarnation: int | None = None,
+        carried: Carried | None = None,
     ) -> tuple[Ref | None, ChatId]:
         """Find the session an envelope goes to, or raise the first reason why it does not; nothing is touched."""
         chat_id = parse_chat_id(address)
         if isinstance(chat_id, DropReason):
-            raise self._dropped(address, chat_id, kind)
+            raise self._dropped(address, chat_id, kind, carried=carried)
         timely = deadline_s is None or _is_finite(deadline_s)
         registry = self._registry
         ref = registry.get(chat_id)
@@ -311,12 +337,12 @@ class Router:
         decision = route(chat_id, view, now_s=now_s, deadline_s=until_s, incarnation=incarnation)
         if isinstance(decision, Drop):
             fenced = decision.reason is DropReason.STOPPING and self._services.fenced
-            raise self._dropped(chat_id, DropReason.FENCED if fenced else decision.reason, kind)
+            reason = DropReason.FENCED if fenced else decision.reason
+            raise self._dropped(chat_id, reason, kind, carried=carried)
         if not timely:
             found = f"{deadline_s!r:.40} of type {type(deadline_s).__name__}"
-            raise self._rejected(
-                address, Rejection(DropReason.INVALID_PAYLOAD, "deadline_s", found, "give seconds, or none"), kind
-            )
+            rejection = Rejection(DropReason.INVALID_PAYLOAD, "deadline_s", found, "give seconds, or none")
+            raise self._rejected(address, rejection, kind, carried)
         assert ref is not None or isinstance(decision, Activate), "only a live session is delivered to"
         return ref, chat_id
 
@@ -332,6 +358,7 @@ class Router:
         chain = (*before.call_chain, session.chat_id)
         now = self._registry.aliases.get
         if chat_id in chain or (type(chat_id) is str and now(chat_id, chat_id) in [now(each, each) for each in chain]):
+            self.sent -= 1
             path = " -> ".join((*chain, str(chat_id)))
             message = f"an ask would wait for itself: {path}"
             raise DeadlockError(message, outcome="not_enqueued", chat_id=chat_id, hint="tell instead of ask")
@@ -359,18 +386,26 @@ class Router:
             raise
 
     def _dropped(
-        self, chat_id: object, reason: DropReason, kind: str, size_bytes: int = 0, hint: str = ""
+        self,
+        chat_id: object,
+        reason: DropReason,
+        kind: str,
+        size_bytes: int = 0,
+        hint: str = "",
+        carried: Carried | None = None,
     ) -> RefusedError:
         """Account for a drop and build its error."""
         if kind != "control":
             self._counts.refused += 1
-        self._services.accounts.drop(chat_id, reason, kind, size_bytes)
+        self._services.accounts.drop(chat_id, reason, kind, size_bytes, carried)
         return refused(reason, chat_id=chat_id, hint=hint)
 
-    def _rejected(self, chat_id: object, rejection: Rejection, kind: str) -> RefusedError:
+    def _rejected(
+        self, chat_id: object, rejection: Rejection, kind: str, carried: Carried | None = None
+    ) -> RefusedError:
         """Account for a payload that cannot be taken and build its error."""
         self._counts.refused += 1
-        self._services.accounts.drop(chat_id, rejection.reason, kind)
+        self._services.accounts.drop(chat_id, rejection.reason, kind, 0, carried)
         detail = f"{rejection.field} is {rejection.found}"
         return refused(rejection.reason, detail, chat_id, rejection.remedy)
 

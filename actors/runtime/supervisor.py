@@ -16,12 +16,7 @@ from actors.core.lifecycle import UP, SessionPhase
 from actors.core.passivation import Reason
 from actors.core.stream import ProgressSignal
 from actors.core.supervision import FORGIVEN_S, DownReason, ExitReason, GiveUp, judge
-from actors.errors import (
-    ActorsError,
-    StoreCorruptError,
-    StoreFencedError,
-    StoreUnavailableError,
-)
+from actors.errors import ActorsError, StoreCorruptError, StoreFencedError, StoreUnavailableError
 from actors.ports import Committed, Erase
 from actors.runtime.actor import Actor, SessionCrashedError
 from actors.runtime.attempt import torn_down, without_cancelled
@@ -29,6 +24,7 @@ from actors.runtime.breaker import Joined
 from actors.runtime.closing import close
 from actors.runtime.committer import Failed, Result
 from actors.runtime.control import Delete, Passivate, Stop
+from actors.runtime.drift import RUNNING
 from actors.runtime.frames import place_in
 from actors.runtime.mailbox import Reply
 from actors.runtime.ref import Ref
@@ -210,6 +206,7 @@ class Supervisor:
         """Run one incarnation after another until the session ends, or until this task is disowned."""
         ref = life.ref
         life.task = trio.lowlevel.current_task()
+        RUNNING.set(ref)
         try:
             while ref.phase not in _ENDED:
                 delay_s = 0.0
@@ -422,6 +419,7 @@ class Supervisor:
             self._registry.bury(ref.chat_id)
             self._services.expiries.forget(ref.chat_id)
             self._services.accounts.counts.deleted += 1
+            self._services.accounts.dead_letters.erase(ref.chat_id)
             self._services.recorder.record("info", "session.deleted", chat_id=ref.chat_id)
         else:
             self._registry.move(ref, "stopped")

@@ -26,6 +26,7 @@ from actors.core.transcript import History, Message
 from actors.errors import ConfigurationError, GuardError, TurnOverError
 from actors.ports import Clock
 from actors.runtime.broadcast import Broadcast
+from actors.runtime.drift import RUNNING
 from actors.runtime.mailbox import Reply
 from actors.runtime.question import Question, checked
 from actors.runtime.sent import Child, Sent
@@ -36,6 +37,8 @@ from actors.runtime.workers import Workers
 T = TypeVar("T")
 
 _UNSET: Final = object()
+
+running = RUNNING.get  # as it is: it is called for every piece of text
 
 
 class Turn:
@@ -75,6 +78,7 @@ class Turn:
         "saved_state",
         "scope",
         "sender",
+        "speaker",
         "task",
         "text",
         "unsaved_bytes",
@@ -89,6 +93,7 @@ class Turn:
         running = session.running
         assert running is not None, "a turn is started by the event that makes it running"
         self._port = port
+        self.speaker = port.ref
         self._busy_s = clock.busy_s
         self._quantum_s = limits.quantum_s
         self._give_way_s = clock.busy_s() + limits.quantum_s
@@ -165,6 +170,7 @@ class Turn:
     def state(self, value: object) -> None:
         """Replace the state. Raises ConfigurationError if JSON cannot hold the value."""
         self._encode_state(value)
+        self._check_speaker()
         self._state = value
 
     async def write(self, text: str) -> None:
@@ -175,7 +181,7 @@ class Turn:
         """
         segment = self.draft.segment
         plain = type(text) is str and text.isascii() and len(text) < self._checkpoint_bytes
-        if plain and segment is not None and segment.kind == "text" and not self.closed:
+        if plain and running() is self.speaker and segment is not None and segment.kind == "text" and not self.closed:
             self._add(segment, text)
         else:
             self._say("text", text)
@@ -404,8 +410,7 @@ class Turn:
 
     def _say(self, kind: Literal["text", "thinking"], text: str) -> None:
         """Check and pass on a piece of text."""
-        if self.closed or self.guards.broken is not None:
-            self._check_open()
+        self._check_open()
         if type(text) is not str:
             message = f"a turn was given {type(text).__name__} to write"
             raise ConfigurationError(message, chat_id=self.chat_id, hint="write str")
@@ -454,12 +459,19 @@ class Turn:
         return ToolOutcome(content, ok)
 
     def _check_open(self) -> None:
-        """Refuse to be used after the end."""
+        """Refuse to be used after the end, and by another session."""
+        self._check_speaker()
         if self.closed:
             self._port.late(self)
             message = f"turn {self.number} has ended"
             raise TurnOverError(message, chat_id=self.chat_id, hint="return from the agent when it is cancelled")
         self._check_guards()
+
+    def _check_speaker(self) -> None:
+        """Refuse to be used by the code of another session."""
+        other = running()
+        if other is not self.speaker and other is not None:
+            raise self._port.drifted(self, other.chat_id)
 
     def _check_guards(self) -> None:
         """Refuse to go on once a bound is broken."""

@@ -7,8 +7,10 @@ from actors.core.envelope import Origin
 from actors.core.events import EventBody
 from actors.core.spending import Allowance
 from actors.core.transcript import History, Message
+from actors.errors import DriftError
 from actors.runtime.mailbox import Reply
 from actors.runtime.question import Question
+from actors.runtime.ref import Ref
 from actors.runtime.sent import Child, Sent
 from actors.runtime.workers import Workers
 
@@ -17,7 +19,9 @@ T_contra = TypeVar("T_contra", contravariant=True)
 
 
 class TurnPort(Protocol[T_contra]):
-    """What a turn needs of its session; the actor gives it."""
+    """What a turn needs of its session, ``ref``; the actor gives it."""
+
+    ref: Ref
 
     def said(self, turn: T_contra, segment: Segment, size: int) -> None:
         """Show the last piece of a segment at once, and see to its checkpoint."""
@@ -25,6 +29,10 @@ class TurnPort(Protocol[T_contra]):
 
     def progress(self, turn: T_contra, name: str, value: str) -> None:
         """Show something that is not kept."""
+        ...
+
+    def drifted(self, turn: T_contra, running: str) -> DriftError:
+        """Count output that came from the code of another session, and return its error."""
         ...
 
     def late(self, turn: T_contra) -> None:

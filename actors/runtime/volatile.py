@@ -6,6 +6,7 @@ import trio
 from typing_extensions import override
 
 from actors.core.commands import Accept
+from actors.core.dead_letter import carried_by
 from actors.core.envelope import Envelope
 from actors.core.ids import DropReason
 from actors.errors import AskError, HandlerError, Reject
@@ -106,7 +107,7 @@ class Handler(Desk):
         receive = self._services.agent.receive
         assert receive is not None, "the router refuses volatile messages without a handler"
         if envelope.deadline_s is not None and envelope.deadline_s <= self._services.clock.now_s():
-            self._expire(envelope)
+            self._expire(envelope, "ask" if isinstance(letter, Request) else "tell")
             message = "the deadline passed while the message waited"
             reply.fail(AskError(message, outcome="not_started", chat_id=envelope.chat_id))
             return
@@ -145,7 +146,9 @@ class Handler(Desk):
             return True
         self._ref.dead += 1
         kind = "ask" if isinstance(letter, Request) else "tell"
-        self._services.accounts.bury(self._ref.chat_id, DropReason.STASH_FULL, kind, letter.size_bytes)
+        envelope = letter if isinstance(letter, Envelope) else letter.envelope
+        size_bytes, carried = envelope.size_bytes, carried_by(envelope)
+        self._services.accounts.bury(self._ref.chat_id, DropReason.STASH_FULL, kind, size_bytes, carried)
         if isinstance(letter, Request):
             error = refused(DropReason.STASH_FULL, chat_id=self._ref.chat_id)
             letter.reply.fail(AskError(str(error), outcome="not_started", chat_id=self._ref.chat_id))
@@ -174,7 +177,8 @@ class Handler(Desk):
         if letter is not None and letter is self._aside and self._ref.mailbox.forget(letter):
             self._ref.executed += 1
 
-    def _expire(self, letter: Letter) -> None:
+    def _expire(self, envelope: Envelope, kind: str) -> None:
         """Account for a volatile message whose deadline passed in the mailbox."""
         self._ref.dead += 1
-        self._services.accounts.bury(self._ref.chat_id, DropReason.EXPIRED, "tell", letter.size_bytes)
+        size_bytes, carried = envelope.size_bytes, carried_by(envelope)
+        self._services.accounts.bury(self._ref.chat_id, DropReason.EXPIRED, kind, size_bytes, carried)

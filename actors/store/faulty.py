@@ -8,12 +8,13 @@ import attrs
 import trio
 from typing_extensions import override
 
+from actors.core.dead_letter import DeadLetter
 from actors.core.events import Event
 from actors.core.ids import ChatId
 from actors.core.lifecycle import PromptStatus
 from actors.core.state import SessionState
 from actors.errors import StoreUnavailableError
-from actors.ports import Entry, Found, Journal, Opened, Outcome, Page, Recorded, Rename
+from actors.ports import Bury, Entry, Found, Journal, Opened, Outcome, Page, Recorded, Rename
 
 T = TypeVar("T")
 
@@ -65,7 +66,18 @@ class Delays:
 
 Fault = Fails | LosesAnswer | Answers | Alters | Hangs | Delays
 Operation = Literal[
-    "open", "commit", "load", "find", "find_prompt", "turn", "events", "messages", "sessions", "children", "close"
+    "open",
+    "commit",
+    "load",
+    "find",
+    "find_prompt",
+    "turn",
+    "events",
+    "messages",
+    "sessions",
+    "children",
+    "dead_letters",
+    "close",
 ]
 
 
@@ -110,8 +122,8 @@ class FaultyJournal(Journal):
         self._healed = trio.Event()
 
     @override
-    async def open(self, *, takeover: bool) -> Opened:
-        return await self._do("open", (), lambda: self.inner.open(takeover=takeover))
+    async def open(self, *, takeover: bool, forget_before_s: float = 0.0) -> Opened:
+        return await self._do("open", (), lambda: self.inner.open(takeover=takeover, forget_before_s=forget_before_s))
 
     @override
     async def commit(self, entries: Sequence[Entry]) -> Sequence[Outcome]:
@@ -119,7 +131,7 @@ class FaultyJournal(Journal):
             self.entries += entries
             return await self.inner.commit(entries)
 
-        concerned = [entry.chat_id for entry in entries]
+        concerned = [entry.chat_id for entry in entries if not isinstance(entry, Bury)]
         concerned += [entry.new_chat_id for entry in entries if isinstance(entry, Rename)]
         return await self._do("commit", concerned, commit)
 
@@ -154,6 +166,10 @@ class FaultyJournal(Journal):
     @override
     async def children(self, chat_id: ChatId, rows_max: int) -> tuple[ChatId, ...]:
         return await self._do("children", [chat_id], lambda: self.inner.children(chat_id, rows_max))
+
+    @override
+    async def dead_letters(self, chat_id: str | None, after: int, rows_max: int) -> tuple[DeadLetter, ...]:
+        return await self._do("dead_letters", (), lambda: self.inner.dead_letters(chat_id, after, rows_max))
 
     @override
     async def close(self) -> None:

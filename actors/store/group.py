@@ -10,8 +10,8 @@ import apsw
 
 from actors.core.ids import ChatId
 from actors.errors import StoreCorruptError
-from actors.ports import Append, Committed, Conflict, Entry, Erase, Outcome, Rename
-from actors.store import queries
+from actors.ports import Append, Bury, Committed, Conflict, Entry, Erase, Outcome, Rename
+from actors.store import letters, queries
 from actors.store.projections import ORDER, UPDATE_SESSION, Row, Rows
 
 
@@ -33,6 +33,9 @@ class Group:
         for entry in entries:
             if isinstance(entry, Erase):
                 self._erase(entry)  # at once; an entry before it then finds nothing to follow, and none is written
+                continue
+            if isinstance(entry, Bury):
+                letters.write(self._writer, entry)
                 continue
             if isinstance(entry, Append):
                 chat = self._keys.get(entry.chat_id) or self._key(entry.chat_id)
@@ -98,6 +101,10 @@ class Group:
         self._writer.execute(
             "INSERT OR REPLACE INTO tombstone SELECT chat_id, ? FROM alias WHERE chat=?", (entry.at_s, chat)
         )
+        self._writer.execute(
+            "DELETE FROM dead_letter WHERE chat_id IN (SELECT chat_id FROM alias WHERE chat=? UNION ALL SELECT ?)",
+            (chat, chat_id),
+        )
         self._writer.execute("DELETE FROM session WHERE chat=?", (chat,))
         self._writer.execute("INSERT OR REPLACE INTO tombstone VALUES (?,?)", (chat_id, entry.at_s))
 
@@ -118,7 +125,7 @@ class Group:
 
     def _check(self, entry: Entry) -> Outcome | None:
         """Say why an entry cannot be written: it conflicts, or it was written already; None if it can."""
-        if isinstance(entry, Erase):
+        if isinstance(entry, Erase | Bury):
             return None
         row = self._writer.execute("SELECT chat, seq FROM session WHERE chat_id=?", (entry.chat_id,)).fetchone()
         if isinstance(entry, Rename):

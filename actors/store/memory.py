@@ -15,6 +15,7 @@ import msgspec
 import trio
 from typing_extensions import override
 
+from actors.core.dead_letter import DeadLetter
 from actors.core.events import (
     Event,
     EventBody,
@@ -34,6 +35,7 @@ from actors.errors import StoreCorruptError, StoreFencedError, StoreInUseError, 
 from actors.ports import (
     Alias,
     Appointment,
+    Bury,
     Committed,
     Conflict,
     Entry,
@@ -136,6 +138,9 @@ class MemoryStore:
     chats: dict[str, _Chat] = attrs.Factory(dict)
     tombstones: dict[str, float] = attrs.Factory(dict)
     aliases: dict[str, ChatId] = attrs.Factory(dict)
+    dead: dict[int, DeadLetter] = attrs.Factory(dict)
+    """Dead letters by their number, in order."""
+    dead_last: int = 0
 
     def find(self, chat_id: str) -> _Chat | None:
         """Find a session by its id or by one that it had before."""
@@ -148,6 +153,8 @@ class MemoryStore:
             return self._erase(entry, undo)
         if isinstance(entry, Rename):
             return self._rename(entry, undo)
+        if isinstance(entry, Bury):
+            return self._bury(entry, undo)
         chat = self.chats.get(entry.chat_id)
         if chat is None:
             if entry.expected_seq or entry.chat_id in self.tombstones or entry.chat_id in self.aliases:
@@ -171,7 +178,10 @@ class MemoryStore:
         before = [alias for alias, leads_to in self.aliases.items() if leads_to == chat_id]
         for alias in before:
             del self.aliases[alias]
-        self.tombstones |= dict.fromkeys([*before, chat_id], entry.at_s)
+        gone = {*before, chat_id}
+        self.tombstones |= dict.fromkeys(gone, entry.at_s)
+        undo.append(partial(self._restore_dead, self.dead, self.dead_last))
+        self.dead = {number: one for number, one in self.dead.items() if one.chat_id not in gone}
         return Committed()
 
     def _rename(self, entry: Rename, undo: list[Callable[[], None]]) -> Outcome:
@@ -196,6 +206,21 @@ class MemoryStore:
         self.aliases[entry.chat_id] = new_id
         return self._add(chat, entry.events, undo)
 
+    def _bury(self, entry: Bury, undo: list[Callable[[], None]]) -> Outcome:
+        """Keep dead letters and forget others."""
+        undo.append(partial(self._restore_dead, self.dead, self.dead_last))
+        numbered = {letter.number: letter for letter in entry.letters} | self.dead
+        self.dead_last = max(self.dead_last, *numbered, 0)
+        kept = [number for number in sorted(numbered) if number > self.dead_last - entry.rows_max]
+        gone = set(entry.forget)
+        self.dead = {number: numbered[number] for number in kept if number not in gone}
+        self.dead = {number: one for number, one in self.dead.items() if one.at_s >= entry.after_s}
+        return Committed()
+
+    def _restore_dead(self, dead: dict[int, DeadLetter], last: int) -> None:
+        """Keep again what was kept before."""
+        self.dead, self.dead_last = dead, last
+
     def _forget(self, chat_id: ChatId) -> None:
         """Have no such session again."""
         del self.chats[chat_id]
@@ -214,7 +239,7 @@ class MemoryJournal(Journal):
         self._epoch = 0
 
     @override
-    async def open(self, *, takeover: bool) -> Opened:
+    async def open(self, *, takeover: bool, forget_before_s: float = 0.0) -> Opened:
         await trio.lowlevel.checkpoint()
         store = self.store
         if store.owner is not None and not takeover:
@@ -223,13 +248,14 @@ class MemoryJournal(Journal):
         store.owner = self
         store.epoch += 1
         self._epoch = store.epoch
+        store.tombstones = {one: at_s for one, at_s in store.tombstones.items() if at_s >= forget_before_s}
         unfinished = tuple(ChatId(chat_id) for chat_id, chat in store.chats.items() if chat.state.open_turns)
         chats = frozenset(ChatId(chat_id) for chat_id in store.chats)
         tombstones = frozenset(ChatId(chat_id) for chat_id in store.tombstones)
         due = ((chat_id, due_s_of(chat.state)) for chat_id, chat in store.chats.items())
         appointments = tuple(Appointment(ChatId(chat_id), due_s) for chat_id, due_s in due if due_s is not None)
         aliases = tuple(Alias(ChatId(chat_id), store.aliases[chat_id]) for chat_id in sorted(store.aliases))
-        return Opened(self._epoch, chats, tombstones, unfinished, appointments, aliases)
+        return Opened(self._epoch, chats, tombstones, unfinished, appointments, aliases, store.dead_last)
 
     @override
     async def commit(self, entries: Sequence[Entry]) -> Sequence[Outcome]:
@@ -330,6 +356,12 @@ class MemoryJournal(Journal):
             if parent is not None and now(parent.chat_id, parent.chat_id) == now(chat_id, chat_id)
         )
         return tuple(spawned)[:rows_max]
+
+    @override
+    async def dead_letters(self, chat_id: str | None, after: int, rows_max: int) -> tuple[DeadLetter, ...]:
+        await trio.lowlevel.checkpoint()
+        wanted = (one for one in self._opened().dead.values() if chat_id in {None, one.chat_id})
+        return tuple([one for one in wanted if one.number > after][:rows_max])
 
     @override
     async def close(self) -> None:

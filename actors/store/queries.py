@@ -63,7 +63,9 @@ def opening(db: apsw.Connection, epoch: int) -> Opened:
         ") JOIN session USING (chat) GROUP BY chat ORDER BY chat"
     )
     appointments = tuple(Appointment(ChatId(chat_id), due_s) for chat_id, due_s in db.execute(due))
-    return Opened(epoch, chats, tombstones, tuple(_chat_ids(db, unfinished)), appointments, aliases(db))
+    numbered = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name='dead_letter'), 0)"
+    dead = db.execute(numbered).get
+    return Opened(epoch, chats, tombstones, tuple(_chat_ids(db, unfinished)), appointments, aliases(db), dead)
 
 
 def aliases(db: apsw.Connection) -> tuple[Alias, ...]:

@@ -160,6 +160,23 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     ALTER TABLE message ADD COLUMN taken_attempt INTEGER;
     DROP INDEX message_by_key;
     CREATE UNIQUE INDEX message_by_key ON message (chat, message_id) WHERE position < 0;
+
+    CREATE TABLE dead_letter (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        chat_id TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        size_bytes INTEGER NOT NULL,
+        at_s REAL NOT NULL,
+        payload ANY,
+        whole INTEGER NOT NULL,
+        sender TEXT NOT NULL,
+        message_id TEXT NOT NULL,
+        message_kind TEXT NOT NULL,
+        key TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX dead_letter_by_chat ON dead_letter (chat_id, number);
+    CREATE INDEX dead_letter_by_time ON dead_letter (at_s);
     """,
 )
 

@@ -15,12 +15,14 @@ import apsw
 import trio
 from typing_extensions import override
 
+from actors.core.dead_letter import DeadLetter
 from actors.core.events import Event
 from actors.core.ids import ChatId
 from actors.core.lifecycle import PromptStatus
 from actors.core.state import SessionState
 from actors.errors import StoreCorruptError, StoreError, StoreFencedError, StoreSchemaError, StoreUnavailableError
 from actors.ports import (
+    Bury,
     Entry,
     Found,
     Journal,
@@ -30,7 +32,7 @@ from actors.ports import (
     Page,
     Recorded,
 )
-from actors.store import queries
+from actors.store import letters, queries
 from actors.store.group import Group
 from actors.store.ownership import Ownership
 from actors.store.schema import MIGRATIONS, migrate, schema_version
@@ -82,9 +84,9 @@ class SQLiteJournal(Journal):
         self._keys: dict[str, int] = {}
 
     @override
-    async def open(self, *, takeover: bool) -> Opened:
+    async def open(self, *, takeover: bool, forget_before_s: float = 0.0) -> Opened:
         try:
-            return await self._offload.run(lambda: self._open(takeover))
+            return await self._offload.run(lambda: self._open(takeover, forget_before_s))
         except trio.Cancelled:  # the work goes on in its thread; whoever was cancelled will not close what it opens
             with trio.CancelScope(shield=True):
                 await self.close()
@@ -134,6 +136,10 @@ class SQLiteJournal(Journal):
         return await self._read(lambda db: queries.children(db, chat_id, rows_max))
 
     @override
+    async def dead_letters(self, chat_id: str | None, after: int, rows_max: int) -> tuple[DeadLetter, ...]:
+        return await self._read(lambda db: letters.read(db, chat_id, after, rows_max))
+
+    @override
     async def close(self) -> None:
         await self._offload.run(self._close)
 
@@ -161,7 +167,7 @@ class SQLiteJournal(Journal):
         async with self._reading:
             return await self._offload.run(read)
 
-    def _open(self, takeover: bool) -> Opened:  # noqa: FBT001 - private, and passed on as it came
+    def _open(self, takeover: bool, forget_before_s: float) -> Opened:  # noqa: FBT001 - private, and passed on as it came
         """Open the file as its owner."""
         with self._writing:
             if takeover:
@@ -169,18 +175,19 @@ class SQLiteJournal(Journal):
             self._ownership.acquire(takeover=takeover)
             try:
                 with translated("open"):
-                    return self._begin_life()
+                    return self._begin_life(forget_before_s)
             except BaseException:
                 self._give_up()
                 raise
 
-    def _begin_life(self) -> Opened:
+    def _begin_life(self, forget_before_s: float) -> Opened:
         """Connect, raise the epoch and read what the store holds."""
         writer = self._writer = _connect(self._path)
         self._keys.clear()  # another life may have erased sessions since
         self._open_readers()
         writer.execute("BEGIN IMMEDIATE")
         self._epoch = writer.execute("UPDATE owner SET epoch = epoch + 1 RETURNING epoch").get
+        writer.execute("DELETE FROM tombstone WHERE deleted_at_s < ?", (forget_before_s,))
         opened = queries.opening(writer, self._epoch)
         writer.execute("COMMIT")
         return opened
@@ -211,7 +218,7 @@ class SQLiteJournal(Journal):
 
     def _write(self, entries: Sequence[Entry]) -> Sequence[Outcome]:
         """Write one group: first as if nothing conflicts, and entry by entry only if something does."""
-        chat_id = entries[0].chat_id if len(entries) == 1 else None
+        chat_id = entries[0].chat_id if len(entries) == 1 and not isinstance(entries[0], Bury) else None
         with self._writing, translated("commit", chat_id):
             outcomes = self._transact(entries, Group.write_together)
             if outcomes is None:

@@ -39,6 +39,7 @@ async def checked_runtime(  # noqa: PLR0913 - the options of open_runtime, and o
     log: str | Path | BinaryIO | None = None,
     log_level: LogLevel = "debug",
     takeover: bool = False,
+    keep_dead_letters: bool = False,
     open_turns: bool = False,
 ) -> AsyncIterator[Runtime]:
     """Open a runtime that is checked when the block is left: in memory and on virtual time, unless told otherwise.
@@ -53,7 +54,14 @@ async def checked_runtime(  # noqa: PLR0913 - the options of open_runtime, and o
     time = clock or VirtualClock(next(_SEEDS))
     try:
         async with open_runtime(
-            journal, agent=answer, limits=limits, log=log, log_level=log_level, takeover=takeover, clock=time
+            journal,
+            agent=answer,
+            limits=limits,
+            log=log,
+            log_level=log_level,
+            takeover=takeover,
+            clock=time,
+            keep_dead_letters=keep_dead_letters,
         ) as runtime:
             yield runtime
             await settle(runtime, open_turns=open_turns)
@@ -67,6 +75,7 @@ async def checked_runtime(  # noqa: PLR0913 - the options of open_runtime, and o
     wrong += [f"{after.mailbox_bytes} bytes are in mailboxes after the close"] if after.mailbox_bytes else []
     wrong += [f"{after.sessions_live} sessions live after the close"] if after.sessions_live else []
     wrong += [f"{after.letters.queued} letters are queued after the close"] if after.letters.queued else []
+    wrong += [f"code of a session spoke for another {after.drift} times"] if after.drift else []
     assert not wrong, "\n".join(wrong)
 
 

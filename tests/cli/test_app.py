@@ -23,7 +23,7 @@ def code_of(*tokens: str) -> int:
     return caught.value.code
 
 
-@pytest.mark.parametrize("command", ["run", "export", "chat", "inspect", "doctor"])
+@pytest.mark.parametrize("command", ["run", "export", "chat", "inspect", "dead-letters", "doctor"])
 def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Its help names its options, and none of the machinery behind them."""
     assert code_of(command, "--help") == 0

@@ -11,7 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.core.envelope import Envelope, Origin, Rejection, check_text, clean_text, freeze_payload, json_text
+from actors.core.envelope import (
+    Envelope,
+    Origin,
+    Rejection,
+    check_origin,
+    check_text,
+    clean_text,
+    freeze_payload,
+    json_text,
+)
 from actors.core.ids import ChatId, DropReason
 from actors.errors import ConfigurationError
 
@@ -250,3 +259,13 @@ def test_what_json_cannot_hold_is_refused_with_its_kind(value: object) -> None:
     assert str(refused.value).startswith(f"state is {type(value).__name__}")
     assert json_text(None, "arguments") == "{}"
     assert json_text(None, "state") == "null"
+
+
+@pytest.mark.rule("D1")
+def test_d1_an_origin_holds_text_within_a_bound() -> None:
+    """Its size is that of all of it; what is no text, or too much of it, is refused by its field."""
+    origin = Origin("anna", "c", "\u00e4", (ChatId("live:a"),), "m", (("traceparent", "00"),))
+    assert check_origin(origin, 100) == 4 + 1 + 2 + 6 + 1 + 11 + 2
+    assert check_origin(Origin(), 1) == 0
+    for bad in ("anna", Origin("x" * 60, "x" * 60), Origin("\ud800"), Origin(trace=(("a", 7),))):  # type: ignore[arg-type]
+        assert isinstance(check_origin(bad, 100), Rejection)

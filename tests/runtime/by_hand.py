@@ -17,6 +17,7 @@ from actors.runtime.attempt import Outlet
 from actors.runtime.breaker import Breaker
 from actors.runtime.committer import Committer
 from actors.runtime.crash_reports import CrashReports
+from actors.runtime.dead_letters import DeadLetters
 from actors.runtime.deadlines import Deadlines
 from actors.runtime.expiry import Expiries
 from actors.runtime.facade import Runtime
@@ -80,7 +81,7 @@ def bench(
         journal=journal,
         committer=Committer(journal, bounds, recorder, lambda _: None),
         recorder=recorder,
-        accounts=Accounts(bounds.dead_letters_max, recorder, clock),
+        accounts=Accounts(DeadLetters(bounds, clock), recorder),
         checkpoints=Checkpoints(bounds.checkpoint_s, clock),
         deadlines=Deadlines(bounds.turn_s, clock),
         kin=Kin(),

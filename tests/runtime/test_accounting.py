@@ -9,8 +9,10 @@ import trio
 from trio.testing import MockClock
 
 from actors import Limits
+from actors.core.dead_letter import DeadLetter
 from actors.core.ids import DropReason
-from actors.runtime.accounting import Accounts, DeadLetter
+from actors.runtime.accounting import Accounts
+from actors.runtime.dead_letters import DeadLetters
 from actors.runtime.recorder import Recorder
 from actors.testing import VirtualClock, records_of
 
@@ -34,7 +36,7 @@ class Books:
         clock = VirtualClock()
         self.log = BytesIO()
         self.recorder = Recorder(self.log, "debug", Limits(log_repeats_max=2), clock)
-        self.accounts = Accounts(dead_letters_max, self.recorder, clock)
+        self.accounts = Accounts(DeadLetters(Limits(dead_letters_max=dead_letters_max), clock), self.recorder)
 
     def records(self) -> list[dict[str, Any]]:
         """Close the log and read it."""
@@ -50,7 +52,9 @@ async def test_an_envelope_that_is_refused_is_counted_kept_and_logged(autojump_c
     books.accounts.drop("live:a", DropReason.BUSY, "accept", 70)
     assert books.accounts.counts.dropped == {"busy": 1}
     assert books.accounts.counts.dead == 0
-    assert list(books.accounts.dead_letters) == [DeadLetter("live:a", DropReason.BUSY, "accept", 70, 1_750_000_005.0)]
+    assert list(books.accounts.dead_letters) == [
+        DeadLetter("live:a", DropReason.BUSY, "accept", 70, 1_750_000_005.0, 1)
+    ]
     (record,) = books.records()
     assert (record["event"], record["level"], record["chat_id"]) == ("envelope.dropped", "warning", "live:a")
     assert (record["reason"], record["kind"]) == ("busy", "accept")
@@ -117,3 +121,23 @@ async def test_every_reason_is_counted_by_itself(reason: DropReason, autojump_cl
     for _ in range(3):
         books.accounts.drop("live:a", reason, "tell")
     assert dict(books.accounts.counts.dropped) == {reason.value: 3}
+
+
+@pytest.mark.rule("X2", "pitfall_27", "promise_8")
+async def test_x2_drops_without_end_are_bounded_lines_and_bounded_memory(autojump_clock: MockClock) -> None:
+    """Twenty thousand drops of two reasons over an hour: a few lines a window, with counts, and nothing is lost."""
+    clock, log = VirtualClock(), BytesIO()
+    limits = Limits(log_repeats_max=10, log_window_s=300.0, dead_letters_max=100)
+    recorder = Recorder(log, "info", limits, clock)
+    accounts = Accounts(DeadLetters(limits, clock), recorder)
+    for number in range(20_000):
+        reason = DropReason.MAILBOX_FULL if number % 2 else DropReason.UNKNOWN_CHAT
+        accounts.drop(f"live:{number}", reason, "tell")
+        if not number % 1000:
+            await trio.sleep(180.0)
+    recorder.close()
+    lines = records_of(log)
+    assert len(lines) <= 2 * (10 + 1) * (3600 // 300 + 1)
+    told = sum(record.get("count", 1) for record in lines)
+    assert told == sum(accounts.counts.dropped.values()) == 20_000
+    assert len(accounts.dead_letters) == 100

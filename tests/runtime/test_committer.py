@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from actors import Event, Limits, SessionCreated, StoreCorruptError, StoreFencedError, StoreUnavailableError
 from actors.core.ids import ChatId
-from actors.ports import Append, Committed, Conflict, Entry, Erase, Outcome
+from actors.ports import Append, Bury, Committed, Conflict, Entry, Erase, Outcome
 from actors.runtime.committer import Committer, Failed, Result
 from actors.runtime.recorder import Recorder
 from actors.store.memory import MemoryJournal
@@ -84,7 +84,7 @@ class Groups(FaultyJournal):
 
     @override
     async def commit(self, entries: Sequence[Entry]) -> Sequence[Outcome]:
-        self.groups.append([entry.chat_id for entry in entries])
+        self.groups.append([entry.chat_id for entry in entries if not isinstance(entry, Bury)])
         return await super().commit(entries)
 
 

@@ -259,3 +259,22 @@ async def send_late(runtime: Runtime) -> None:
         await receipt.result()
     except RefusedError as error:
         assert error.reason in {"stopping", "deleted_chat"}
+
+
+async def test_d8_a_deleted_id_is_refused_for_as_long_as_its_tombstone_is_kept(autojump_clock: MockClock) -> None:
+    """In every life; when a store is opened after that time, the id is unknown like any other, and can be had anew."""
+    store, clock = MemoryStore(), VirtualClock()
+    day_s = 86_400.0
+    for days, told in ((0, "deleted_chat"), (29, "deleted_chat"), (2, "unknown_chat")):
+        clock.jump(days * day_s)
+        async with checked_runtime(store=MemoryJournal(store), clock=clock) as runtime:
+            if not days:
+                await runtime.delete(await runtime.create("live:a"))
+            with pytest.raises(UnknownChatError) as caught:
+                await runtime.send("live:a", "late")
+            assert caught.value.reason == told
+            if told == "deleted_chat":
+                with pytest.raises(UnknownChatError):
+                    await runtime.create("live:a")
+            else:
+                assert (await (await runtime.send(await runtime.create("live:a"), "new")).result()).ok

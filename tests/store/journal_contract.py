@@ -170,6 +170,7 @@ class _Ownership(Contract):
                 partial(not_open.events, CHAT, 0, ROWS),
                 partial(not_open.messages, CHAT, None, ROWS),
                 partial(not_open.sessions, "", ROWS),
+                partial(not_open.dead_letters, None, 0, ROWS),
             ):
                 with trio.fail_after(5), pytest.raises(StoreUnavailableError, match="the store is closed"):
                     await use()

@@ -8,6 +8,7 @@ from pathlib import Path
 import apsw
 import pytest
 
+from actors.core.dead_letter import DeadLetter
 from actors.core.events import (
     MessageAccepted,
     PromptOpened,
@@ -17,8 +18,9 @@ from actors.core.events import (
     ToolCalled,
     TurnStarted,
 )
+from actors.core.ids import DropReason
 from actors.errors import StoreError, StoreSchemaError, StoreUnavailableError
-from actors.ports import Erase, Found
+from actors.ports import Bury, Erase, Found
 from actors.store import schema
 from actors.store.projections import ORDER, Rows
 from actors.store.schema import APPLICATION_ID, MIGRATIONS, migrate, schema_version
@@ -217,9 +219,11 @@ async def test_an_erased_session_leaves_a_row_in_no_table(tmp_path: Path, connec
             connections[0].execute(
                 "INSERT INTO alias SELECT 'draft:' || chat_id, chat FROM session WHERE chat_id=?", (chat_id,)
             )
+        letters = [DeadLetter(each, DropReason.BUSY, "tell", 1, 5.0, n) for n, each in enumerate((CHAT, OTHER), 1)]
+        await fill(journal, Bury(tuple(letters), (), 0.0, 10))
         db = connections[0]
         tables = [table for table in tables_of(db) if table not in {"owner", "tombstone"}]
-        assert set(tables) == {"session", *CHILDREN}
+        assert set(tables) == {"session", "dead_letter", *CHILDREN}
         before = counts_of(db, tables)
         assert all(before)
         await fill(journal, Erase(CHAT, 5.0))

@@ -20,6 +20,7 @@ from actors.errors import StoreCorruptError, StoreInUseError, StoreUnavailableEr
 from actors.ports import Append, Conflict, Entry, Erase, Journal, Offload
 from actors.store import queries, sqlite
 from actors.store.sqlite import READERS, SQLiteJournal
+from tests.store.dead_letter_contract import DeadLetterContract
 from tests.store.faulty_disk import FaultyDisk
 from tests.store.histories import CHAT, OTHER, Story, append, created, entries_of, events_of, keys_of, text
 from tests.store.journal_contract import JournalContract, accepted, completed
@@ -31,7 +32,7 @@ T = TypeVar("T")
 Read = Callable[[Journal], Awaitable[object]]
 
 
-class TestSQLiteJournal(JournalContract, RenameContract):
+class TestSQLiteJournal(JournalContract, RenameContract, DeadLetterContract):
     """All of the contract."""
 
     @override
