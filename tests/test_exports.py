@@ -166,6 +166,7 @@ TOOLS = {
     "each_schedule",
     "fence_now",
     "histories",
+    "passivate_and_wait",
     "records_of",
     "seeded_schedule",
     "settle",

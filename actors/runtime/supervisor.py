@@ -34,6 +34,7 @@ from actors.runtime.services import Services
 
 _ENDED = frozenset({SessionPhase.STOPPED, SessionPhase.DELETED, SessionPhase.FENCED, SessionPhase.QUARANTINED})
 
+_LEAVING = frozenset({SessionPhase.STOPPING, SessionPhase.PASSIVATING})
 _ASKABLE = frozenset({SessionPhase.ACTIVATING, SessionPhase.ACTIVE, SessionPhase.PASSIVATING})
 
 _TASK = "turn"
@@ -288,10 +289,11 @@ class Supervisor:
         if life.disowned:
             return 0.0
         ref.overran, ref.turn, ref.last_exit = False, None, exit_reason
-        if error is not None and ref.phase is not SessionPhase.STOPPING:
+        if ref.phase in _LEAVING:  # whatever ended it, it was on its way out with all it has on disk
+            return 0.0
+        if error is not None:
             return self._failed(ref, error, actor.doing)
-        if ref.phase is not SessionPhase.STOPPING and ref.phase is not SessionPhase.PASSIVATING:
-            self._registry.move(ref, "stop")
+        self._registry.move(ref, "stop")
         return 0.0
 
     def _put_away(self, ref: Ref) -> bool:

@@ -1,11 +1,11 @@
 """What hosts test their agents with, and we the runtime; nothing of the rest of the package imports it.
 
 ``ScriptedAgent`` does the steps it was given and ``Probe`` what the test says as it goes along; ``VirtualClock`` is
-held by the test, ``FaultyJournal`` fails when it was told to, ``crash_now`` and ``fence_now`` make happen what is rare.
-``checked_runtime`` fails a test that leaves something behind, ``census`` counts what could be, ``check_history`` looks
-at what was written, ``sweep`` has a fault happen at every step of a scenario, and ``seeded_schedule`` makes a run
-repeat. Under trio's ``MockClock`` with autojump none of it waits for real time. With pytest-trio,
-``pytest_plugins = ["actors.testing"]`` in a ``conftest.py`` gives the fixture ``actors_runtime``.
+held by the test, ``FaultyJournal`` fails when it was told to, and ``crash_now``, ``passivate_and_wait`` and
+``fence_now`` make happen what is rare. ``checked_runtime`` fails a test that leaves something behind, ``census`` counts
+what could be, ``check_history`` looks at what was written, ``sweep`` has a fault happen at every step of a scenario,
+and ``seeded_schedule`` makes a run repeat. Under trio's ``MockClock`` with autojump none of it waits for real time.
+With pytest-trio, ``pytest_plugins = ["actors.testing"]`` in a ``conftest.py`` gives the fixture ``actors_runtime``.
 """
 
 from contextlib import suppress
@@ -13,7 +13,7 @@ from contextlib import suppress
 from actors.core.audit import check_history
 from actors.store.faulty import Alters, Answers, Delays, Fails, Fault, FaultyJournal, Hangs, LosesAnswer
 from actors.testing.agent import ScriptedAgent
-from actors.testing.at_once import crash_now, fence_now
+from actors.testing.at_once import crash_now, fence_now, passivate_and_wait
 from actors.testing.census import census
 from actors.testing.checked import checked_runtime, settle, unsettled
 from actors.testing.clock import VirtualClock
@@ -51,6 +51,7 @@ __all__ = [
     "Flood", "Got", "Hang", "Hangs", "IgnoreCancel", "Kills", "LateWrite", "LosesAnswer", "Meets", "Probe", "Raise",
     "RaiseStray", "Return", "SaveState", "Say", "Scenario", "Script", "ScriptKey", "ScriptedAgent", "Shield", "Step",
     "TakeSteering", "Think", "VirtualClock", "Wait", "canonical", "census", "check_history", "checked_runtime",
-    "crash_now", "each_schedule", "fence_now", "histories", "records_of", "seeded_schedule", "settle", "sweep",
+    "crash_now", "each_schedule", "fence_now", "histories", "passivate_and_wait", "records_of", "seeded_schedule",
+    "settle", "sweep",
     "unsettled",
 ]  # fmt: skip

@@ -1,6 +1,9 @@
-"""What is rare, made to happen now: a session crashes, a store is taken over."""
+"""What is rare, made to happen now: a session crashes, or leaves memory; a store is taken over."""
 
 from pathlib import Path
+from typing import Final
+
+import trio
 
 from actors.core.ids import ChatId
 from actors.core.lifecycle import SessionPhase
@@ -11,6 +14,10 @@ from actors.store.faulty import FaultyJournal
 from actors.store.memory import MemoryJournal
 from actors.store.sqlite import SQLiteJournal
 
+PASSIVATE_S: Final = 60.0
+"""How long a session is waited for, on trio's clock: longer than any grace of the default limits."""
+
+_STEP_S: Final = 0.01
 _LIVE = frozenset({SessionPhase.ACTIVATING, SessionPhase.ACTIVE})
 
 
@@ -26,6 +33,20 @@ def crash_now(runtime: Runtime, chat_id: str) -> bool:
     ref.overran = True
     ref.scope.cancel()
     return True
+
+
+async def passivate_and_wait(runtime: Runtime, chat_id: str, *, within_s: float = PASSIVATE_S) -> None:
+    """Have a session leave memory as soon as it is at rest, and wait until it has.
+
+    Raises AssertionError when it is not at rest ``within_s`` seconds on trio's clock, and what ``Runtime.passivate``
+    raises.
+    """
+    with trio.move_on_after(within_s):
+        while not await runtime.passivate(chat_id):  # noqa: ASYNC110 - it looks from outside
+            await trio.sleep(_STEP_S)
+        return
+    message = f"{chat_id} did not come to rest within {within_s} s: {runtime.inspect(chat_id)}"
+    raise AssertionError(message)
 
 
 async def fence_now(store: Journal | str | Path) -> int:

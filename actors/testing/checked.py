@@ -25,6 +25,9 @@ SETTLE_S: Final = 120.0
 """How long ``settle`` waits, on trio's clock: longer than any back-off and any grace of the default limits."""
 
 _STEP_S: Final = 0.01
+_SOON_S: Final = 2.0
+_LATER_STEP_S: Final = 0.25
+"""What is not at rest soon takes its time: it need not be looked at as often."""
 _SEEDS: Final = itertools.count(1000)
 """So that two lives on one store do not make the same ids."""
 
@@ -84,9 +87,11 @@ async def settle(runtime: Runtime, *, within_s: float = SETTLE_S, open_turns: bo
 
     Raises AssertionError with what is not at rest after ``within_s`` seconds on trio's clock.
     """
+    began_s = trio.current_time()
     with trio.move_on_after(within_s):
-        while unsettled(runtime, open_turns=open_turns):  # noqa: ASYNC110 - it looks from outside
-            await trio.sleep(_STEP_S)
+        while unsettled(runtime, open_turns=open_turns):
+            waited_s = trio.current_time() - began_s
+            await trio.sleep(_STEP_S if waited_s < _SOON_S else _LATER_STEP_S)
     left = unsettled(runtime, open_turns=open_turns)
     assert not left, "\n".join(["the runtime did not come to rest:", *left])
 

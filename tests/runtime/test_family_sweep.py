@@ -176,4 +176,3 @@ async def test_sessions_with_children_reminders_and_timers_come_and_go_and_leave
                 await trio.sleep(7.0)
             await runtime.delete(chat_id)
         assert await census(runtime) == before
-        assert {"kin", "expiries", "timers", "origins"} <= set(before)

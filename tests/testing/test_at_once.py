@@ -8,7 +8,16 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from actors import Limits, RefusedError, StoreFencedError, agent, open_runtime
 from actors.store.memory import MemoryJournal
-from actors.testing import FaultyJournal, Hang, Say, ScriptedAgent, checked_runtime, crash_now, fence_now
+from actors.testing import (
+    FaultyJournal,
+    Hang,
+    Say,
+    ScriptedAgent,
+    checked_runtime,
+    crash_now,
+    fence_now,
+    passivate_and_wait,
+)
 
 
 async def hang(session: object, payload: object) -> None:
@@ -38,6 +47,29 @@ async def test_v6_a_session_crashes_where_it_stands_and_comes_back(autojump_cloc
         assert (await (await runtime.send("live:a", "once more")).result()).text == "ok"
         assert runtime.statistics().crashes == runtime.statistics().restarts == 3
         assert runtime.inspect("live:a").last_error == "TimeoutError"
+
+
+@pytest.mark.rule("V6", "P3")
+async def test_v6_a_session_leaves_memory_as_soon_as_it_is_at_rest(autojump_clock: MockClock) -> None:
+    """After its turn, with what waits behind it; it comes up again with its next message, and goes on."""
+    script = ScriptedAgent([Say("ok", every_s=0.5)])
+    async with checked_runtime(script) as runtime:
+        await runtime.create("live:a")
+        receipts = [await runtime.send("live:a", f"message {number}") for number in range(3)]
+        await passivate_and_wait(runtime, "live:a")
+        assert runtime.statistics().sessions_live == 0
+        assert [(await receipt.result()).text for receipt in receipts] == ["ok"] * 3
+        await passivate_and_wait(runtime, "live:a")
+        assert (await (await runtime.send("live:a", "again")).result()).turn == 4
+
+
+async def test_a_session_that_does_not_come_to_rest_is_told_with_what_keeps_it(autojump_clock: MockClock) -> None:
+    """A turn that hangs keeps it in memory."""
+    async with checked_runtime(ScriptedAgent([Hang()]), open_turns=True) as runtime:
+        await runtime.create("live:a")
+        await runtime.send("live:a", "hello")
+        with pytest.raises(AssertionError, match=r"did not come to rest within 60\.0 s: .*running_turn=1"):
+            await passivate_and_wait(runtime, "live:a")
 
 
 async def test_crashes_cost_the_budget_of_their_session(autojump_clock: MockClock) -> None:
