@@ -50,6 +50,7 @@ class StressOptions:
     cancelling: Annotated[float | None, _option("Share of senders that give up and stop turns.")] = None
     invalid: Annotated[float | None, _option("Senders of invalid envelopes, as a share of the sessions.")] = None
     churn: Annotated[float | None, _option("Sessions created, used and deleted per second.")] = None
+    passivating: Annotated[float | None, _option("Sessions put out of memory per second.")] = None
     kills: Annotated[int | None, _option("How often the process is killed.")] = None
     all_faults: Annotated[bool, _option("Every fault at once, but for those that are given.", negative="")] = False
     seed: Annotated[int, _option("What everything is drawn from.")] = 0

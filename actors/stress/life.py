@@ -32,7 +32,7 @@ SAMPLE_S_MAX: Final = 0.5
 DRAIN_S: Final = 90.0
 """How long senders may take to come to their ends."""
 REST_S: Final = 30.0
-"""How long the runtime may take to come to rest after them."""
+"""How long the runtime may take to come to rest after them, beside the turns that nobody waits for any more."""
 REST_LOOK_S: Final = 0.1
 RESTLESS_MAX: Final = 10
 STATM: Final = Path("/proc/self/statm")
@@ -101,6 +101,8 @@ async def _bear(
                 nursery.start_soon(senders.offend, number)
             for chat_id in (chat_id for chat_id, role in roles.items() if role is Role.FLOODED):
                 nursery.start_soon(senders.flood, chat_id)
+            if load.passivating:
+                nursery.start_soon(senders.put_away, tuple(roles))
             left = {chat_id: job.unsettled.get(chat_id, ()) for chat_id in (*job.doomed, *job.unsettled)}
             left = {chat_id: numbers for chat_id, numbers in left.items() if chat_id not in roles}
             if load.churn or left:
@@ -114,15 +116,20 @@ async def _bear(
         tell(Wrong(f"senders had not come to their ends {DRAIN_S:.0f} s after the load"))
 
 
+def rest_s(life: int) -> float:
+    """Say how long a life may take to come to rest: each kill may leave a session one more turn that hangs."""
+    return REST_S + life * LIMITS.turn_s
+
+
 async def _settle(runtime: Runtime, job: Job, tell: Callable[[AnyLine], None]) -> None:
     """Wait until the runtime is at rest, and tell its sums, and what keeps it from its rest."""
     restless = await _restless(runtime)
-    with trio.move_on_after(REST_S):
+    with trio.move_on_after(rest_s(job.life)):
         while restless:
             await trio.sleep(REST_LOOK_S)
             restless = await _restless(runtime)
     for what in restless[:RESTLESS_MAX]:
-        tell(Wrong(f"{what} {REST_S:.0f} s after the load"))
+        tell(Wrong(f"{what} {rest_s(job.life):.0f} s after the load"))
     statistics = runtime.statistics()
     letters = statistics.letters
     sums = {

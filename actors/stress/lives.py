@@ -16,14 +16,14 @@ import trio
 from actors.core.ids import ChatId
 from actors.stress.evidence import read_store
 from actors.stress.ledger import Ledger, Sums
-from actors.stress.life import DRAIN_S, REST_S
+from actors.stress.life import DRAIN_S, rest_s
 from actors.stress.measures import Growth, Latencies, growth_of, worst
 from actors.stress.plan import Load, Role, kill_moments, roles_of
 from actors.stress.records import Begun, Closed, Sampled, Settled, Wrong, decode_line, job_of
 from actors.stress.verdict import Evidence, Finding, judge
 
-LAST_S: Final = DRAIN_S + REST_S + 60.0
-"""How long after its load a life may take to end by itself."""
+CLOSE_S: Final = 60.0
+"""How long a process may take to begin and to close its runtime, on a machine that does other things."""
 LINE_BYTES: Final = 65_536
 STDERR_SHOWN: Final = 400
 WRONG_MAX: Final = 1000
@@ -114,7 +114,7 @@ class Lives:
             following=self._ledger.following(), unsettled=self._ledger.unsettled(), doomed=self._ledger.doomed(),
             log=None if self._log is None else str(self._log), sabotage=self._sabotage,
         )  # fmt: skip
-        with trio.CancelScope(deadline=life.began_s + seconds + LAST_S) as patience:
+        with trio.CancelScope(deadline=life.began_s + seconds + DRAIN_S + rest_s(number) + CLOSE_S) as patience:
             await self._run(life, msgspec.json.encode(job), None if last else seconds)
         if patience.cancelled_caught:
             self._wrong.append(f"life {number} did not end and had to be killed")

@@ -76,6 +76,7 @@ class Load:
     cancelling: float = _number(0.0, 0.0, 1.0)
     invalid: float = _number(0.0, 0.0, 1.0)
     churn: float = _number(0.0, 0.0, 1000.0)
+    passivating: float = _number(0.0, 0.0, 10_000.0)
     kills: int = _number(0, 0, 1000)
     seed: int = 0
 
@@ -89,7 +90,7 @@ class Load:
 
 ALL_FAULTS: Final = {
     "crashing": 0.05, "hanging": 0.03, "shielded": 0.03, "blocking": 0.01, "flooding": 0.02, "duplicate": 0.05,
-    "cancelling": 0.05, "invalid": 0.02, "churn": 5.0, "kills": 3,
+    "cancelling": 0.05, "invalid": 0.02, "churn": 5.0, "passivating": 20.0, "kills": 3,
 }  # fmt: skip
 """Everything at once, in shares that leave four of five sessions healthy."""
 
@@ -129,6 +130,11 @@ def kill_moments(load: Load) -> tuple[float, ...]:
     """Say when the process is killed, in seconds from the beginning of all: not at once, and not at the very end."""
     draws = (0.1 + 0.8 * (number + chance(load.seed, "kill", number)) / load.kills for number in range(load.kills))
     return tuple(draw * load.duration_s for draw in draws)
+
+
+def draft_of(chat_id: str) -> ChatId:
+    """Name the draft that a session which comes and goes began as."""
+    return ChatId(chat_id.replace("live:", "draft:", 1))
 
 
 def key_of(number: int) -> str:

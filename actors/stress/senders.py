@@ -14,7 +14,7 @@ import trio
 from actors.core.events import Event
 from actors.core.ids import ChatId
 from actors.core.stream import Gap, SessionReady
-from actors.errors import ActorsError, LaggedError, RefusedError, SubscriptionError
+from actors.errors import ActorsError, ConflictError, LaggedError, RefusedError, SubscriptionError
 from actors.runtime.facade import Runtime
 from actors.runtime.receipt import Receipt
 from actors.stress.measures import Latencies
@@ -23,6 +23,7 @@ from actors.stress.plan import (
     Role,
     answer_of,
     chance,
+    draft_of,
     key_of,
     message_of,
 )
@@ -37,6 +38,7 @@ FLOOD_EVERY_S: Final = 0.04
 ASK_EVERY: Final = 5
 REFUSED_PAUSE_S: Final = 0.25
 INVALID_EVERY_S: Final = 0.02
+DRAFT_EVERY: Final = 3
 WATCH_ITEMS: Final = 40
 
 Tell = Callable[[AnyLine], None]
@@ -58,7 +60,20 @@ class Senders:
             f"{what} {whose}": Latencies() for what in ("accept", "turn") for whose in ("healthy", "faulty")
         }
         self.counts: dict[str, int] = dict.fromkeys(
-            ("turns", "receipts", "refusals", "flooded", "flood refused", "invalid", "asks", "items", "resumes"), 0
+            (
+                "turns",
+                "receipts",
+                "refusals",
+                "flooded",
+                "flood refused",
+                "invalid",
+                "asks",
+                "items",
+                "resumes",
+                "migrations",
+                "put away",
+            ),
+            0,
         )
 
     # ── one session ──────────────────────────────────────────────────────────────────────────────
@@ -222,7 +237,7 @@ class Senders:
         for visit in itertools.count():
             if self.over.is_set():
                 return
-            chat_id = chats[int(chance(self._load.seed, "watch", number, visit % 50) * len(chats))]
+            chat_id = chats[int(chance(self._load.seed, "watch", number, visit % 3) * len(chats))]
             try:
                 await self._visit(chat_id, seen, idle=number % 10 == 9)  # noqa: PLR2004 - one in ten never reads
             except LaggedError:
@@ -267,22 +282,67 @@ class Senders:
     async def come_and_go(self, life: int, left: Mapping[str, tuple[int, ...]]) -> None:
         """Make sessions, use them and delete them; what comes late for one of them is refused.
 
-        ``left`` are those that an earlier life was busy with, and their messages of which nobody knows what became.
+        One in three begins as a draft, is written to, and gets its authoritative id while that turn runs. ``left`` are
+        those that an earlier life was busy with, and their messages of which nobody knows what became.
         """
         for chat_id, numbers in left.items():
-            with suppress(RefusedError):  # deleted already; its messages are refused for it, which is noted
-                await self._runtime.create(chat_id)
+            await self._make(ChatId(chat_id))
             for number in numbers:
                 await self._say(ChatId(chat_id), Role.CANCELLING, number)
             await self._delete(chat_id)
-        for number in itertools.count():
+        for count in itertools.count():
             if self.over.is_set() or not self._load.churn:
                 return
             began_s = trio.current_time()
-            chat_id = await self._runtime.create(f"live:churn.{life}.{number}")
-            await self._say(chat_id, Role.DUPLICATE if number % 2 else Role.CANCELLING, 1)
-            await self._delete(chat_id)
+            if count % DRAFT_EVERY == 0:
+                await self._grow_up(ChatId(f"live:drafted.{life}.{count}"))
+            else:
+                chat_id = await self._runtime.create(f"live:churn.{life}.{count}")
+                await self._say(chat_id, Role.DUPLICATE if count % 2 else Role.CANCELLING, 1)
+                await self._delete(chat_id)
             await self._pause(began_s + 1 / self._load.churn - trio.current_time())
+
+    async def _make(self, chat_id: ChatId) -> None:
+        """Make a session that an earlier life may have made, migrated or deleted already."""
+        with suppress(RefusedError, ConflictError):
+            if chat_id.startswith("live:drafted."):
+                await self._runtime.create(draft_of(chat_id))
+                await self._runtime.migrate(draft_of(chat_id), chat_id)
+            else:
+                await self._runtime.create(chat_id)
+
+    async def _grow_up(self, chat_id: ChatId) -> None:
+        """Write to a draft, migrate it while it answers, and find everything under the new id."""
+        draft = await self._runtime.create(draft_of(chat_id))
+        self._tell(Sent(chat_id, 1))
+        text = message_of(self._load, chat_id, 1)
+        receipt = await self._runtime.send(draft, text, message_id=key_of(1))
+        if await self._runtime.migrate(draft, chat_id) != chat_id:
+            self._tell(Wrong(f"{draft} was migrated to something else"))
+        self._tell(Took(chat_id, 1))
+        result = await receipt.result()
+        if not result.ok:
+            self._tell(Wrong(f"{draft} message 1 came to {result.status} {result.reason}"))
+        await self._say(chat_id, Role.DUPLICATE, 2)
+        page = await self._runtime.history(draft)
+        found = [message.message_id for message in page.messages if message.role == "user"]
+        if found != [key_of(1), key_of(2)]:
+            self._tell(Wrong(f"{chat_id} has {found} after its migration"))
+        self.counts["migrations"] += 1
+        await self._delete(chat_id)
+
+    async def put_away(self, chats: tuple[ChatId, ...]) -> None:
+        """Have one session after another leave memory; it comes up again with whatever is sent to it next."""
+        for turn in itertools.count():
+            if self.over.is_set():
+                return
+            chat_id = chats[int(chance(self._load.seed, "put away", turn) * len(chats))]
+            try:
+                self.counts["put away"] += await self._runtime.passivate(chat_id)
+            except RefusedError as error:
+                if error.reason != "unknown_chat":  # it is not made yet
+                    self._tell(Wrong(f"{chat_id} could not be put away: {error.reason}"))
+            await self._pause(1 / self._load.passivating)
 
     async def _delete(self, chat_id: str) -> None:
         """Delete a session, and see that it stays deleted."""

@@ -42,7 +42,7 @@ async def test_a_life_with_every_fault_at_once_has_no_complaint_either(autojump_
     assert [line for line in told if isinstance(line, Wrong)] == []
     assert next(line for line in told if isinstance(line, Settled)).closed
     counts = [line for line in told if isinstance(line, Sampled)][-1].counts
-    for fault in ("crashes", "flood refused", "invalid", "abandoned", "resumes", "asks"):
+    for fault in ("crashes", "flood refused", "invalid", "abandoned", "resumes", "asks", "migrations", "put away"):
         assert counts[fault] > 0, fault
     ledger = Ledger()
     for line in told:

@@ -183,11 +183,26 @@ async def test_sessions_come_and_go_and_stay_gone(autojump_clock: MockClock) -> 
         await runtime.create("live:churn.0.1")
         await runtime.create("live:churn.0.2")
         await runtime.delete("live:churn.0.2")
-        left = {"live:churn.0.1": (1,), "live:churn.0.2": (1,)}
+        await runtime.create("draft:drafted.0.3")
+        left = {"live:churn.0.1": (1,), "live:churn.0.2": (1,), "live:drafted.0.3": (1,)}
         await run_for(senders, 5.0, lambda: senders.come_and_go(1, left))
-        assert not [chat_id for chat_id in await runtime.sessions() if "churn" in chat_id]
+        assert await runtime.sessions() == ()
     assert wrongs(told) == []
     doomed = [line.chat_id for line in told if isinstance(line, Dooms)]
     assert doomed == [line.chat_id for line in told if isinstance(line, Buried)]
-    assert doomed[:3] == ["live:churn.0.1", "live:churn.0.2", "live:churn.1.0"]
+    assert doomed[:4] == [*left, "live:drafted.1.0"]
     assert len(doomed) > 5
+    assert senders.counts["migrations"] > 1
+
+
+@pytest.mark.rule("P3")
+async def test_sessions_are_put_away_between_messages_and_nobody_notices(autojump_clock: MockClock) -> None:
+    """They come up again with the next one."""
+    load = Load(sessions=1, rate=5.0, passivating=50.0)
+    async with sending(load=load) as (senders, runtime, told):
+        await run_for(
+            senders, 5.0, lambda: senders.converse(CHAT, Role.HEALTHY, 1, ()), lambda: senders.put_away((CHAT,))
+        )
+        assert runtime.statistics().activations > 5
+    assert wrongs(told) == []
+    assert senders.counts["put away"] > 10
