@@ -30,7 +30,7 @@ SHIELD_S: Final = 1.5
 """How long an agent does not hear a cancellation: longer than the grace of the load's limits."""
 SLOW_S: Final = 0.002
 """How long the handler of a flooded session takes for a message."""
-HOARD_BYTES: Final = 200_000
+HOARD_BYTES: Final = 1_000_000
 
 _MISTAKES: Final = (ValueError, KeyError, OSError, RecursionError, ZeroDivisionError)
 
@@ -53,7 +53,7 @@ class LoadAgent:
         """Answer a turn."""
         load, number = self._load, number_of(turn.text)
         if self._sabotage == "hoard":
-            self._hoard.append(bytearray(HOARD_BYTES))
+            self._hoard.append(bytearray(b"x") * HOARD_BYTES)
         match self._roles.get(turn.chat_id, Role.HEALTHY):
             case Role.CRASHING if chance(load.seed, turn.chat_id, number, "crash") < 0.5:  # noqa: PLR2004 - one in two
                 await turn.write("half a word")
