@@ -176,7 +176,7 @@ async def test_a_stream_with_a_hole_is_a_complaint(autojump_clock: MockClock) ->
     assert len(wrongs(told)) == 4
 
 
-@pytest.mark.rule("promise_path_37")
+@pytest.mark.rule("promise_path_33", "promise_path_34", "promise_path_37")
 async def test_sessions_come_and_go_and_stay_gone(autojump_clock: MockClock) -> None:
     """Those of this life, and those that an earlier one was busy with."""
     async with sending() as (senders, runtime, told):
