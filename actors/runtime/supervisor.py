@@ -33,7 +33,6 @@ from actors.runtime.registry import Registry
 from actors.runtime.services import Services
 
 _ENDED = frozenset({SessionPhase.STOPPED, SessionPhase.DELETED, SessionPhase.FENCED, SessionPhase.QUARANTINED})
-
 _LEAVING = frozenset({SessionPhase.STOPPING, SessionPhase.PASSIVATING})
 _ASKABLE = frozenset({SessionPhase.ACTIVATING, SessionPhase.ACTIVE, SessionPhase.PASSIVATING})
 
