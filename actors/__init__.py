@@ -82,7 +82,7 @@ from actors.runtime.dead_letters import DeadLetterFeed
 from actors.runtime.facade import Runtime
 from actors.runtime.loop_metrics import LoopMetrics
 from actors.runtime.monitors import Down, Monitor
-from actors.runtime.observation import Inspection, Quarantined, Statistics
+from actors.runtime.observation import Inspection, Quarantined, ServiceView, SessionView, Statistics, StoppedView, Tree
 from actors.runtime.queue import Queue
 from actors.runtime.receipt import Receipt
 from actors.runtime.ref import TurnResult
@@ -90,6 +90,7 @@ from actors.runtime.sent import Child, Sent
 from actors.runtime.subscription import Subscription
 from actors.runtime.threaded import ThreadTurn
 from actors.runtime.tool import ToolCall, ToolOutcome
+from actors.runtime.tracing import Trace, TraceRecord
 from actors.runtime.turn import Turn
 from actors.runtime.zombies import Zombie
 
@@ -166,12 +167,15 @@ __all__ = [
     "SeedPart",
     "Sent",
     "ServiceLostError",
+    "ServiceView",
     "Session",
     "SessionCreated",
     "SessionMigrated",
     "SessionReady",
+    "SessionView",
     "StateSaved",
     "Statistics",
+    "StoppedView",
     "StoreCorruptError",
     "StoreError",
     "StoreFencedError",
@@ -187,6 +191,9 @@ __all__ = [
     "ToolCalled",
     "ToolEnded",
     "ToolOutcome",
+    "Trace",
+    "TraceRecord",
+    "Tree",
     "Turn",
     "TurnEnded",
     "TurnOverError",

@@ -3,6 +3,7 @@
 import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final, Literal
 
@@ -10,6 +11,7 @@ import trio
 
 from actors.core.limits import Limits
 from actors.errors import ConfigurationError
+from actors.observer.server import observe as observer
 from actors.ports import Clock, Journal
 from actors.runtime.accounting import Accounts
 from actors.runtime.agent import Agent, Answer
@@ -41,6 +43,8 @@ async def open_runtime(  # noqa: PLR0913 - options, all named by the caller
     collector_threshold: int | None = None,
     redact: Redact | None = None,
     keep_dead_letters: bool = False,
+    observe: bool = False,
+    debug: bool = False,
 ) -> AsyncIterator[Runtime]:
     """Open a store and run an agent's sessions on it until the block is left.
 
@@ -52,7 +56,9 @@ async def open_runtime(  # noqa: PLR0913 - options, all named by the caller
     busy sessions; None leaves the host's setting alone). ``redact`` is called with every dead letter before it is kept
     or shown, and returns what to keep as its payload (None: the payload as it is); it must not wait.
     ``keep_dead_letters`` writes dead letters to the store, for the limit ``dead_letter_s``; without it they are in
-    memory only.
+    memory only. ``observe`` lets other processes of the same user look in, through the socket ``<store>.sock``,
+    as ``actors inspect`` does; they can change nothing, and a store that is no file is not seen. ``debug`` allows
+    ``Runtime.replace_state``.
 
     When the block starts, nothing of an earlier life is running: what was interrupted is marked, what was queued goes
     on. When it ends, running turns get the limit ``drain_s`` to end and are interrupted after it; if the block raised,
@@ -68,6 +74,7 @@ async def open_runtime(  # noqa: PLR0913 - options, all named by the caller
         message = f"log_level is {log_level!r}"
         raise ConfigurationError(message, hint="give debug, info, warning or error")
     _check_given(agent, redact)
+    door = _observer(store, observe=observe)
     given = agent if isinstance(agent, Agent) else make_agent(agent)
     bounds = limits or Limits()
     time = clock or SystemClock()
@@ -88,6 +95,8 @@ async def open_runtime(  # noqa: PLR0913 - options, all named by the caller
             clock=time,
             takeover=takeover,
             accounts=Accounts(DeadLetters(bounds, time, redact, keep=keep_dead_letters), recorder),
+            debug=debug,
+            beside=_nobody if door is None else partial(observer, store=door, limits=bounds, recorder=recorder),
         ) as runtime:
             yield runtime
     finally:
@@ -106,6 +115,17 @@ def _check_given(agent: object, redact: object) -> None:
     if agent is None:
         message = "agent is None"
         raise ConfigurationError(message, hint="give an async function: async def assistant(turn): ...")
+
+
+async def _nobody(_: Runtime) -> None:
+    """Nobody is to look in."""
+
+
+def _observer(store: str | Path | Journal, *, observe: bool) -> Path | None:
+    """Name the file beside which the socket is to stand, if there is to be one."""
+    if not observe or not isinstance(store, str | Path) or str(store) == MEMORY:
+        return None
+    return Path(store)
 
 
 def _journal(store: str | Path | Journal) -> Journal:

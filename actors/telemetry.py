@@ -45,6 +45,9 @@ RECORDS: Final[Mapping[str, str]] = MappingProxyType(
         "reminder.skipped": "ticks of a reminder were missed and left out, as it says; with their number",
         "subscriber.lagged": "a subscriber was too slow and was cut",
         "journal.event": "an event was written (level debug)",
+        "hook.removed": "a hook that was installed on a session raised, and is not called any more",
+        "observer.unavailable": "there is no socket to look in by from other processes; with the type of the error",
+        "observer.failed": "answering a process that looks in failed; sessions do not notice",
         "ask.late_reply": "a reply came after its asker had gone (level debug)",
     }
 )

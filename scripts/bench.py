@@ -29,6 +29,7 @@ REGISTERING = (
     "ours_isolation",
     "ours_crashes",
     "ours_hot",
+    "ours_rest",
 )
 """The modules that register what can be measured; one that is not there registers nothing."""
 

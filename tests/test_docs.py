@@ -27,6 +27,7 @@ from actors.cli.app import app
 from actors.core.events import EventBody
 from actors.core.ids import DropReason
 from actors.errors import ActorsError, ConfigurationError
+from actors.runtime.introspection import Introspection
 from actors.runtime.refusals import refused
 from actors.runtime.registry import Letters
 from actors.store.schema import MIGRATIONS
@@ -327,7 +328,7 @@ def test_every_signature_in_the_reference_is_that_of_the_code() -> None:
         for key in public(testing)
         if inspect.isfunction(getattr(testing, key)) or key in {"FaultyJournal", "ScriptedAgent", "VirtualClock"}
     ]
-    runtime_classes = (actors.Runtime, actors.Receipt, actors.Session, actors.Turn, actors.ToolCall)
+    runtime_classes = (actors.Runtime, Introspection, actors.Receipt, actors.Session, actors.Turn, actors.ToolCall)
     classes: tuple[type, ...] = (*runtime_classes, ports.Journal, ports.Clock, ports.Offload)
     wanted += [
         call_of(key, value)

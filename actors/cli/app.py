@@ -12,8 +12,8 @@ from typing import Annotated, Final
 
 from cyclopts import App, Parameter
 
-from actors.cli import chat, doctor, export, inspection, letters, run, stress
-from actors.errors import ActorsError
+from actors.cli import chat, doctor, export, inspection, letters, live, run, stress
+from actors.errors import ActorsError, ConfigurationError
 
 EXIT_ERROR: Final = 2
 EXIT_INTERRUPTED: Final = 128 + 2
@@ -93,15 +93,31 @@ async def chat_command(
 
 
 @app.command(name="inspect")
-async def inspect_command(chat_id: str | None = None, *, store: Store, as_json: Json = False) -> int:
+async def inspect_command(
+    chat_id: str | None = None,
+    *,
+    store: Store,
+    as_json: Json = False,
+    follow: Annotated[bool, Parameter(negative="", help="Show what the session says and does, as it does it.")] = False,
+    trace: Annotated[bool, Parameter(negative="", help="Show each step of the session, without what is said.")] = False,
+) -> int:
     """Show how the sessions of a store stand, or one of them in detail; also while another process owns the store.
+
+    If the process that owns it lets itself be looked at, what its sessions are doing is shown too.
 
     Args:
         chat_id: The session to show in detail.
         store: The file of the store.
         as_json: Print JSON.
+        follow: Follow the session until an interrupt.
+        trace: Follow its steps.
     """
-    return await inspection.inspect(store, chat_id, as_json=as_json)
+    if not follow and not trace:
+        return await inspection.inspect(store, chat_id, as_json=as_json)
+    if chat_id is None or (follow and trace):
+        message = "no session is named to be followed" if chat_id is None else "follow and trace are two things"
+        raise ConfigurationError(message, hint="actors inspect --store FILE CHAT_ID --follow, or --trace")
+    return await live.follow(store, chat_id, verb="follow" if follow else "trace", as_json=as_json)
 
 
 @app.command(name="dead-letters")

@@ -144,7 +144,7 @@ async def chat(store: Path, chat_id: str | None, *, echo: bool) -> int:
     """
     demo = Demo(SystemClock())
     answer = agent(repeat if echo else demo.answer)
-    async with open_runtime(store, agent=answer) as runtime:
+    async with open_runtime(store, agent=answer, observe=True) as runtime:
         chosen = await runtime.create(chat_id)
         send, lines = trio.open_memory_channel[str](LINES_HELD_MAX)
         talk = Talk(runtime, chosen, lines, _write, prompt="you> " if os.isatty(STDIN) else "")

@@ -1,4 +1,8 @@
-"""``actors inspect``: how the sessions of a store stand; it only reads, whoever owns the store."""
+"""``actors inspect``: how the sessions of a store stand; it only reads, whoever owns the store.
+
+A process that owns the store and lets itself be looked at is asked too: what is on disk says how sessions stand, and
+only their runtime what they do.
+"""
 
 import sys
 from datetime import UTC, datetime
@@ -12,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from actors.cli.export import chosen
+from actors.cli.live import live_facts, print_session, print_tree
 from actors.cli.table import plain_console
 from actors.core.events import Event, EventBody
 from actors.core.ids import ChatId
@@ -34,15 +39,20 @@ async def inspect(store: Path, chat_id: str | None, *, as_json: bool) -> int:
     sessions = await trio.to_thread.run_sync(list_sessions, store)
     owner = await trio.to_thread.run_sync(owner_of, store)
     if chat_id is None:
+        live = await live_facts(store, None)
         if as_json:
-            _print_json({"store": str(store), "owner": owner, "sessions": [attrs.asdict(row) for row in sessions]})
+            rows = [attrs.asdict(row) for row in sessions]
+            _print_json({"store": str(store), "owner": owner, "sessions": rows, "live": live})
         else:
             _print_sessions(sessions, owner)
+            if live is not None:
+                print_tree(live, _console())
         return 0
     aliases = await trio.to_thread.run_sync(list_aliases, store)
     session = {row.chat_id: row for row in sessions}[chosen(chat_id, [row.chat_id for row in sessions], aliases)]
     turns = await trio.to_thread.run_sync(list_turns, store, session.chat_id)
     events = await _last_events(store, session)
+    live = await live_facts(store, session.chat_id)
     if as_json:
         _print_json(
             {
@@ -52,10 +62,13 @@ async def inspect(store: Path, chat_id: str | None, *, as_json: bool) -> int:
                 "turns": [attrs.asdict(turn) for turn in turns],
                 "open_turns": [turn.turn for turn in turns if turn.ended_seq is None],
                 "last_events": [_event_record(event) for event in events],
+                "live": live,
             }
         )
     else:
         _print_session(session, turns, events, owner)
+        if live is not None:
+            print_session(live, _console())
     return 0
 
 

@@ -212,7 +212,13 @@ async def _host(scripts: dict[ChatId, Script], options: RunOptions, limits: Limi
     tally = Tally(len(scripts))
     player = agent(Player(scripts, pace, options.seed).answer, on_interrupted="retry", attempts_max=ATTEMPTS_MAX)
     async with open_runtime(
-        store, agent=player, limits=limits, log=options.log, log_level="debug", clock=SystemClock(options.seed)
+        store,
+        agent=player,
+        limits=limits,
+        log=options.log,
+        log_level="debug",
+        clock=SystemClock(options.seed),
+        observe=True,
     ) as runtime:
         driver = Driver(runtime, scripts, pace, tally)
         with LiveTable(quiet=options.as_json) as table:

@@ -262,6 +262,13 @@ class CloseChild:
     """End what waits in a session whose parent's turn has ended; what runs there is cancelled through its task."""
 
 
+@attrs.frozen
+class ReplaceState:
+    """Put another value in the place of the agent's own state, while no turn runs; JSON text. For debugging."""
+
+    state: str
+
+
 Command = (
     Create
     | Migrate
@@ -287,6 +294,7 @@ Command = (
     | Skip
     | Retry
     | Edit
+    | ReplaceState
 )
 
 SEALED_CONTENT: dict[ToolStatus, str] = {

@@ -19,6 +19,7 @@ class SessionPhase(enum.StrEnum):
     ABSENT = "absent"
     ACTIVATING = "activating"
     ACTIVE = "active"
+    SUSPENDED = "suspended"
     PASSIVATING = "passivating"
     RESTARTING = "restarting"
     QUARANTINED = "quarantined"
@@ -83,6 +84,12 @@ SESSION: Final[Mapping[tuple[SessionPhase, str], SessionPhase]] = MappingProxyTy
         (_S.ACTIVE, "give_up"): _S.QUARANTINED,
         (_S.ACTIVE, "stop"): _S.STOPPING,
         (_S.ACTIVE, "fence"): _S.FENCED,
+        (_S.ACTIVE, "suspend"): _S.SUSPENDED,
+        (_S.SUSPENDED, "resume"): _S.ACTIVE,
+        (_S.SUSPENDED, "crash"): _S.RESTARTING,
+        (_S.SUSPENDED, "give_up"): _S.QUARANTINED,
+        (_S.SUSPENDED, "stop"): _S.STOPPING,
+        (_S.SUSPENDED, "fence"): _S.FENCED,
         (_S.ACTIVE, "passivate"): _S.PASSIVATING,
         (_S.PASSIVATING, "put_away"): _S.ABSENT,
         (_S.PASSIVATING, "activate"): _S.ACTIVATING,
@@ -142,7 +149,7 @@ PROMPT: Final[Mapping[tuple[PromptStatus, str], PromptStatus]] = MappingProxyTyp
     }
 )
 
-UP: Final = frozenset({_S.ACTIVATING, _S.ACTIVE, _S.PASSIVATING, _S.RESTARTING})
+UP: Final = frozenset({_S.ACTIVATING, _S.ACTIVE, _S.SUSPENDED, _S.PASSIVATING, _S.RESTARTING})
 """The phases in which the mailbox of a session takes messages; whatever it is doing, it will come to them."""
 
 TURN_ENDS: Final = frozenset(set(TurnStatus) - {state for state, _ in TURN})

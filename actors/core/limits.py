@@ -134,6 +134,15 @@ class Limits:
     # Open questions of one session: the oldest of turns that were interrupted are closed for newer ones.
     prompts_max: int = _count(100, 1, 10_000)
 
+    # Looking in: records of what sessions did, hooks on one of them, and who is shown that has stopped.
+    recent_records_max: int = _count(10_000, 0, 10_000_000)
+    trace_records_max: int = _count(100_000, 1, 10_000_000)
+    hooks_max: int = _count(8, 0, 1000)
+    observers_max: int = _count(16, 0, 1000)
+    observer_s: float = _limit(10.0, 0.001, 3600.0)
+    stopped_shown_max: int = _count(100, 0, 100_000)
+    stopped_shown_s: float = _limit(300.0, 0.0, 86_400.0)
+
     # Reminders of one session, as many as may wait in its queue; the shortest period; a tick that is later was missed
     # (Orleans has a minute for both); and the most missed ticks that are made up for.
     reminders_max: int = _count(100, 0, 100_000)

@@ -26,6 +26,7 @@ from actors.core.commands import (
     Recover,
     Remind,
     Reorder,
+    ReplaceState,
     ResetBudget,
     Resume,
     Retry,
@@ -68,6 +69,8 @@ def decide(state: SessionState, command: Command, policy: Policy, now_s: float) 
     match command:
         case Accept():
             return _accept(state, command, policy, now_s)
+        case ReplaceState():
+            return _replace(state, command)
         case Emit():
             return refuse_late(state, command.turn, command.attempt) or Decision(command.bodies)
         case Finish():
@@ -173,6 +176,13 @@ def _cancel(state: SessionState, command: Cancel) -> Decision | Refusal:
         if item.turn == command.turn:
             return Decision(end_queued(state, item, TurnStatus.CANCELLED))
     return Refusal(DropReason.NOT_RUNNING, f"turn {command.turn} is not queued")
+
+
+def _replace(state: SessionState, command: ReplaceState) -> Decision | Refusal:
+    """Replace the agent's state; a turn that runs has its own idea of it, and would write over this."""
+    if state.running is not None:
+        return Refusal(DropReason.BUSY, "a turn is running, and would replace the state when it completes")
+    return Decision((StateSaved(state.turns, command.state),))
 
 
 def _create(state: SessionState, command: Create) -> Decision:

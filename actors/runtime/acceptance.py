@@ -47,6 +47,8 @@ def accept(ref: Ref, services: Services, group: Group, request: Request, first: 
     reply = request.reply
     reply.started = True
     ref.executed += 1
+    if ref.tracer is not None:
+        services.tracing.detail(ref, "taken", "accept")
     if first is not None:
         services.accounts.counts.duplicates += 1
         reply.set(msgspec.structs.replace(first, duplicate=True))
@@ -56,6 +58,7 @@ def accept(ref: Ref, services: Services, group: Group, request: Request, first: 
     if refusal is not None:
         carried = Carried(command.text, command.sender, command.message_id)
         services.accounts.drop(ref.chat_id, refusal.reason, "accept", request.size_bytes, carried)
+        services.tracing.step(ref, "refused", str(refusal.reason))
         reply.fail(refused(refusal.reason, refusal.detail, ref.chat_id))
         return
     accepted = group.bodies[at]

@@ -4,7 +4,6 @@ The order is always the same: decide, write, take over, publish, act. The agent 
 stop is heard while it thinks; whatever it wants written comes back through the mailbox's inner door.
 """
 
-from collections.abc import Callable
 from functools import partial
 
 import trio
@@ -34,6 +33,7 @@ from actors.runtime.control import (
     Prepare,
     RetryTurn,
     Stop,
+    Suspend,
 )
 from actors.runtime.editing import edit
 from actors.runtime.frames import is_over
@@ -44,8 +44,9 @@ from actors.runtime.mailbox import Request
 from actors.runtime.management import manage, settle
 from actors.runtime.migration import migrate
 from actors.runtime.publication import publish
-from actors.runtime.ref import Accepted, Ref
+from actors.runtime.ref import Accepted, Ref, Tell
 from actors.runtime.reminding import remind
+from actors.runtime.resting import begin_rest
 from actors.runtime.services import Services
 from actors.runtime.turn import Turn
 from actors.runtime.volatile import Handler
@@ -61,6 +62,11 @@ class SessionLostError(ActorsError):
 
 class Actor:
     """One incarnation of one session."""
+
+    __slots__ = (
+        "_alive", "_crash", "_failure", "_handler", "_incarnation", "_leaving", "_outlet", "_ref", "_resting",
+        "_services", "_serving", "_turn", "doing",
+    )  # fmt: skip
 
     def __init__(self, ref: Ref, services: Services) -> None:
         """Belong to a ref; nothing runs yet."""
@@ -79,22 +85,22 @@ class Actor:
         self.doing = "recovery"
         """What a crash report says it was at."""
 
-    async def run(self, ready: Callable[[], None], resting: Callable[[], None]) -> ExitReason:
+    async def run(self, tell: Tell) -> ExitReason:
         """Live until stopped, and say how it ended.
 
-        ``ready`` is called once the session takes messages, ``resting`` when it is put away.
+        ``tell`` is called once the session takes messages, and when it is put away.
 
         Raises SessionCrashedError when the agent or a handler raised, SessionLostError when the journal disagrees, and
         StoreError when it cannot be read.
         """
         try:
             await self._recover()
-            ready()
+            tell(self._ref, "ready")
             self._serving = True
             self.doing = "turn"
             await self._serve()
             if self._resting:
-                resting()
+                tell(self._ref, "resting")
                 return ExitReason.PASSIVATED
             return exit_of(self._leaving)
         finally:
@@ -204,7 +210,7 @@ class Actor:
                 if box.inner:
                     self._heed_turn()
                     continue
-            if box.messages and self._crash is None:
+            if box.messages and self._crash is None and (not ref.suspended or self._leaving):
                 if type(box.messages[0].payload) is not Accept:
                     self._crash = await self._handler.handle()
                     if self._crash is not None:
@@ -231,7 +237,8 @@ class Actor:
                     self._ref.erasing = True
                     self._cancel_running("deleted")
                 case Passivate():
-                    self._rest(signal)
+                    busy = bool(self._leaving or self._crash is not None or self._turn is not None)
+                    self._resting = begin_rest(self._services, self._ref, signal, busy=busy)
                     heeded = True
                     continue
                 case CancelTurn(turn=turn, reply=reply) if self._turn is not None and self._turn.number == turn:
@@ -242,6 +249,8 @@ class Actor:
                     if self._ref.writing:
                         continue
                     self._close_child()
+                case Suspend():
+                    pass  # the flag is on the ref, where it outlives this incarnation; this is to be heard
                 case _ if self._ref.writing or (type(signal) is EditFrom and (self._leaving or self._crash)):
                     continue
                 case MigrateTo():
@@ -255,6 +264,7 @@ class Actor:
                     await self._heed_to_write(signal)
             control.pop(key, None)
             heeded = True
+            self._services.tracing.step(self._ref, "control", type(signal).__name__)
         return heeded
 
     async def _heed_to_write(self, signal: object) -> None:
@@ -280,19 +290,6 @@ class Actor:
                 assert signal is None, f"no control signal is {type(signal).__name__}"
         self._write(group)
 
-    def _rest(self, signal: Passivate) -> None:
-        """End for a while if nothing is under way; else the request is withdrawn.
-
-        The request stays on the control lane until the supervisor has seen to it.
-        """
-        control = self._ref.mailbox.control
-        del control[Passivate]
-        if self._leaving or self._crash is not None or self._turn is not None or not self._ref.at_rest:
-            signal.answer(put_away=False)
-            return
-        control[Passivate] = signal
-        self._resting = True
-
     def _close_child(self) -> None:
         """End what waits, since the parent's turn has ended, and leave unless somebody watches."""
         group = Group(self._state)
@@ -309,7 +306,7 @@ class Actor:
         policy = self._services.policy
         flush = False
         while inner:
-            item = inner.popleft()
+            item = inner.pop(0)
             match item:
                 case Done() if item.turn is self._turn:
                     self._end_turn(group, item, now_s)
@@ -436,6 +433,9 @@ class Actor:
         first, at_s, epoch, chat_id = self._state.seq + 1, services.clock.wall_s(), services.epoch, ref.chat_id
         events = tuple([Event(chat_id, first + n, epoch, at_s, body) for n, body in enumerate(bodies)])
         ref.writing = True
+        if ref.tracer is not None:
+            for event in events:
+                services.tracing.detail(ref, "decided", str(event.body.__struct_config__.tag), event.seq)
         services.committer.submit(
             Append(chat_id, first - 1, events), group.size_bytes, partial(self.written, group, events)
         )

@@ -33,6 +33,8 @@ _ON_INTERRUPTED: Final = ("mark", "ask", "retry", "continue")
 class Desk(Protocol):
     """What a session needs of whoever hands it its messages; the handler of volatile messages gives it."""
 
+    __slots__ = ()
+
     def set_aside(self, letter: Letter) -> bool:
         """Keep the message that is being handled for later; False if there is no room, and it has failed."""
         ...

@@ -40,6 +40,8 @@ _NO_ORIGIN: Final = Origin()
 class Outlet(TurnPort[Turn]):
     """Where the turns of a session speak: live text goes out at once, everything else through the inner door."""
 
+    __slots__ = ("ref", "services")
+
     def __init__(self, ref: Ref, services: Services) -> None:
         """Belong to a session."""
         self.ref = ref

@@ -2,7 +2,16 @@
 
 import attrs
 
-from actors.core.commands import Accept, Answer, DropReminder, Migrate, QueueCommand, ResetBudget, SetReminder
+from actors.core.commands import (
+    Accept,
+    Answer,
+    DropReminder,
+    Migrate,
+    QueueCommand,
+    ReplaceState,
+    ResetBudget,
+    SetReminder,
+)
 from actors.core.passivation import Reason
 from actors.runtime.mailbox import Reply
 
@@ -55,7 +64,7 @@ class AnswerPrompt:
 class Order:
     """Control: have a command decided and written; ``reply`` is answered with its refusal, or None once it is done."""
 
-    command: SetReminder | DropReminder | ResetBudget
+    command: SetReminder | DropReminder | ResetBudget | ReplaceState
     reply: Reply
 
 
@@ -111,3 +120,10 @@ class EditFrom:
     turn: int | str
     message: Accept
     reply: Reply
+
+
+@attrs.frozen
+class Suspend:
+    """Control: take no message until further notice, or (``on`` is false) take them again."""
+
+    on: bool

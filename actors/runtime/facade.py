@@ -26,13 +26,12 @@ from actors.runtime.dead_letters import DeadLetterFeed
 from actors.runtime.directory import Directory, SeedLike, check_going_on
 from actors.runtime.draining import drain
 from actors.runtime.family import Family
+from actors.runtime.introspection import Introspection
 from actors.runtime.loop_metrics import LoopMetrics
-from actors.runtime.mailbox import Reply
 from actors.runtime.monitors import Down, Monitor
-from actors.runtime.observation import Inspection, Quarantined, Statistics, inspection, quarantined, statistics
+from actors.runtime.observation import Quarantined, quarantined
 from actors.runtime.queue import Queue
 from actors.runtime.receipt import Receipt, Receipts
-from actors.runtime.ref import Ref
 from actors.runtime.refusals import refused
 from actors.runtime.registry import Registry
 from actors.runtime.resending import Resending
@@ -43,18 +42,14 @@ from actors.runtime.supervisor import Supervisor
 from actors.runtime.zombies import Zombie
 
 
-class Runtime:
+class Runtime(Introspection):
     """Any number of sessions on one store; made by ``open_runtime``."""
 
     def __init__(
         self, services: Services, registry: Registry, supervisor: Supervisor, router: Router, alarms: Alarms
     ) -> None:
         """Put the pieces together."""
-        self._alarms = alarms
-        self._services = services
-        self._registry = registry
-        self._supervisor = supervisor
-        self._router = router
+        super().__init__(services, registry, supervisor, router, alarms)
         self._directory = Directory(services, registry, router)
         self._receipts = Receipts(services, registry)
         family = Family(services, registry, router, self._directory, self._receipts.ways_to)
@@ -312,35 +307,6 @@ class Runtime:
             self._registry.get_or_insert(parsed)
         await self._end(parsed, Delete())
 
-    async def passivate(self, chat_id: object) -> bool:
-        """Put a session away: it leaves memory, and comes up again with whatever is sent to it next.
-
-        Returns whether it is out of memory now. It stays if it is not at rest: a message, a turn, a write, a
-        subscriber, somebody who waits; and it is up again at once if a message comes meanwhile. Nothing is lost either
-        way. Raises InvalidEnvelopeError or UnknownChatError for the id.
-        """
-        ref = self._registry.get(self._known(chat_id))
-        if ref is None:
-            await trio.lowlevel.checkpoint()
-            return True
-        reply = Reply()
-        self._supervisor.passivate(ref, "asked", reply)
-        return bool(await reply.wait())
-
-    @contextmanager
-    def keep_alive(self, chat_id: object) -> Iterator[None]:
-        """Keep a session in memory while the block runs, however long it is idle; it may still be stopped or deleted.
-
-        A session that is not live is not brought up by it. Raises InvalidEnvelopeError or UnknownChatError for the id.
-        """
-        ref = self._registry.get_or_insert(self._known(chat_id))
-        ref.kept += 1
-        try:
-            yield
-        finally:
-            ref.kept -= 1
-            ref.active_s = self._services.clock.now_s()
-
     def release(self, chat_id: object) -> None:
         """Let a session out of quarantine before its cool-down is over; nothing happens if it is not in it.
 
@@ -349,15 +315,6 @@ class Runtime:
         ref = self._registry.get(self._known(chat_id))
         if ref is not None:
             self._supervisor.release_and_go_on(ref)
-
-    def inspect(self, chat_id: object) -> Inspection:
-        """Show what a live session is doing, at once, also while a turn runs.
-
-        Raises InvalidEnvelopeError or UnknownChatError for the id.
-        """
-        parsed = self._known(chat_id)
-        ref = self._registry.get(parsed) or Ref(parsed, self._services.limits, self._registry.budget)
-        return inspection(ref, self._services.epoch)
 
     def alarms(self) -> tuple[Alarm, ...]:
         """Show what is out of order now, the oldest first; the limits say from when on something is."""
@@ -431,12 +388,6 @@ class Runtime:
         """
         return await self._resending.many(chat_id, reason)
 
-    def statistics(self) -> Statistics:
-        """Show every count and every bound."""
-        return statistics(
-            self._services, self._registry, sent=self._router.sent, live=self._supervisor.live, alarms=self._alarms
-        )
-
     def _absent(self, chat_id: str) -> Down | None:
         """Say what became of a session that cannot be watched; None if it can."""
         ref = self._registry.get(chat_id)
@@ -448,18 +399,6 @@ class Runtime:
         if ref is not None and ref.phase is SessionPhase.QUARANTINED:
             return Down(chat_id, DownReason.QUARANTINED, incarnation)
         return None
-
-    def _known(self, chat_id: object) -> ChatId:
-        """Parse an id and return the one that its session has now, or raise why there is none."""
-        parsed = parse_chat_id(chat_id)
-        if isinstance(parsed, DropReason):
-            raise refused(parsed, chat_id=chat_id)
-        parsed = self._registry.resolve(parsed)
-        if parsed in self._registry.deleted:
-            raise refused(DropReason.DELETED_CHAT, chat_id=chat_id)
-        if parsed not in self._registry.known:
-            raise refused(DropReason.UNKNOWN_CHAT, chat_id=chat_id)
-        return parsed
 
     async def _end(self, chat_id: ChatId, signal: Stop | Delete) -> None:
         """Have a session end, and wait until it has."""

@@ -1,7 +1,7 @@
 """One life of a runtime: open the journal, run its services and sessions, stop in phases, give the journal up."""
 
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import attrs
@@ -29,25 +29,28 @@ from actors.runtime.router import Router
 from actors.runtime.service_group import Service, ServiceGroup
 from actors.runtime.services import Checkpoints, Services
 from actors.runtime.supervisor import Supervisor
+from actors.runtime.tracing import Tracing
 from actors.runtime.watchdog import Watchdog
 from actors.runtime.workers import Workers
 from actors.runtime.zombies import Zombies
 
 
 @asynccontextmanager
-async def run_runtime(
+async def run_runtime(  # noqa: PLR0913 - the parts of a runtime, all named by the caller
     journal: Journal,
     agent: Agent,
     *,
     limits: Limits,
     clock: Clock,
     accounts: Accounts,
+    beside: Callable[[Runtime], Awaitable[None]],
     takeover: bool = False,
+    debug: bool = False,
 ) -> AsyncIterator[Runtime]:
     """Open a journal, run sessions on it until the block is left, and give it up again.
 
-    Leaving the block stops in phases: running turns get ``drain_s``, or nothing if the block raised. Raises what the
-    journal's ``open`` raises.
+    ``beside`` runs beside the services for as long as they do; it must see to its own failures. Leaving the block stops
+    in phases: running turns get ``drain_s``, or nothing if the block raised. Raises what the journal's ``open`` raises.
     """
     with trio.CancelScope(shield=True):  # a store that is half open would stay locked by its own process
         opened = await journal.open(takeover=takeover, forget_before_s=clock.wall_s() - limits.tombstone_s)
@@ -55,6 +58,7 @@ async def run_runtime(
     supervisor: Supervisor | None = None
     try:
         services = assemble(journal, agent, opened, limits=limits, clock=clock, accounts=accounts)
+        services.debug = debug
         registry = Registry(limits, opened.chat_ids, opened.tombstones, opened.aliases)
         async with trio.open_nursery() as services_nursery:
 
@@ -65,6 +69,7 @@ async def run_runtime(
             async with trio.open_nursery() as sessions_nursery:
                 supervisor = Supervisor(services, registry, sessions_nursery)
                 shell = put_together(services, registry, supervisor)
+                services_nursery.start_soon(beside, shell.runtime, name="observer")
                 try:
                     await services_nursery.start(services.group.run, on_lost, name="services")
                     await shell.phases.recover(opened.unfinished)
@@ -87,13 +92,12 @@ async def run_runtime(
     finally:
         if supervisor is not None:
             supervisor.abandon()
-        with trio.CancelScope(shield=True):
-            try:
-                with trio.move_on_after(limits.phase_s):
-                    await journal.close()
-            except BaseException as error:  # noqa: BLE001 - what happened before it is not to be hidden by it
-                failure = failure or error
-            accounts.recorder.record("info", "runtime.closed", epoch=opened.epoch)
+        try:
+            with trio.move_on_after(limits.phase_s, shield=True):
+                await journal.close()
+        except BaseException as error:  # noqa: BLE001 - what happened before it is not to be hidden by it
+            failure = failure or error
+        accounts.recorder.record("info", "runtime.closed", epoch=opened.epoch)
     if failure is not None:
         raise failure
 
@@ -113,7 +117,7 @@ def put_together(services: Services, registry: Registry, supervisor: Supervisor)
     phases = Phases(services, registry, supervisor, router)
     appointments = Appointments(services, registry, router)
     alarms = Alarms(services, registry)
-    services.put_away = Passivator(services, registry, supervisor).run
+    services.put_away = Passivator(services, registry).run
     services.store_changed = phases.store_changed
     services.fall_due = appointments.fall_due
     services.watch_alarms = alarms.run
@@ -155,6 +159,7 @@ def assemble(
         workers=Workers(limits.offload_threads_max, real=clock.real),
         activations=trio.Semaphore(limits.activations_max),
         breaker=Breaker(limits, clock, recorder),
+        tracing=Tracing(clock, recorder, limits),
     )
     accounts.dead_letters.start(opened.dead_letters, services.committer.submit)
     return services

@@ -78,10 +78,11 @@ class Reply:
 class Request:
     """An envelope whose sender waits for an answer."""
 
-    __slots__ = ("envelope", "payload", "reply", "size_bytes")
+    __slots__ = ("envelope", "payload", "reply", "sent_s", "size_bytes")
 
-    def __init__(self, envelope: Envelope, reply: Reply) -> None:
-        """Pair an envelope with the slot for its answer."""
+    def __init__(self, envelope: Envelope, reply: Reply, sent_s: float = -1.0) -> None:
+        """Pair an envelope with the slot for its answer; ``sent_s`` is when it was sent, on the monotonic clock."""
+        self.sent_s = sent_s
         self.envelope = envelope
         self.payload = envelope.payload
         self.size_bytes = envelope.size_bytes
@@ -164,17 +165,18 @@ class Mailbox:
         self._consumer: trio.lowlevel.Task | None = None
         self._reserved = 0
         self._room = messages_max
-        self.waiters: deque[_Waiting] = deque()
+        # An empty deque takes 760 bytes and an empty list 56: only what can grow long is a deque, and only while used.
+        self.waiters: deque[_Waiting] | None = None
         self.messages: deque[Letter] = deque()
         self.latest: dict[tuple[str, str], Latest] = {}
         """Where the messages wait that a newer one of their kind and key replaces."""
-        self.stashed: deque[Letter] = deque()
+        self.stashed: list[Letter] = []
         """What the handler has set aside, oldest first; it survives restarts as all of the box does."""
         self.lost: list[tuple[Envelope, DropReason]] = []
         """What gave way to others, for whoever put them in to account for; counted in ``dead`` already."""
         self.dead = 0
         self.control: dict[object, object] = {}
-        self.inner: deque[object] = deque()
+        self.inner: list[object] = []
         self.bytes_held = 0
         self.bytes_taken = 0
         """Bytes of letters that were taken out since the box heard of it last."""
@@ -219,10 +221,13 @@ class Mailbox:
         if reason is not DropReason.MAILBOX_FULL:
             return reason
         entry = _Waiting(trio.lowlevel.current_task(), letter)
+        if self.waiters is None:
+            self.waiters = deque()
         self.waiters.append(entry)
         self._room = 0
 
         def abort(_: object) -> trio.lowlevel.Abort:
+            assert self.waiters is not None, "whoever waits is among them"
             self.waiters.remove(entry)
             self._make_room()
             return trio.lowlevel.Abort.SUCCEEDED
@@ -371,7 +376,7 @@ class Mailbox:
     @property
     def waiting(self) -> int:
         """Count the senders that wait for room."""
-        return len(self.waiters)
+        return 0 if self.waiters is None else len(self.waiters)
 
     @property
     def queued(self) -> int:

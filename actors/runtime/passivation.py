@@ -1,8 +1,8 @@
 """The service that looks over the sessions in memory and has those put away that ``core/passivation`` chooses.
 
 It sleeps until the first of them can have been idle for long enough, and is woken when there are more than there may
-be. A look takes time in proportion to the sessions in memory, gives way in between, and is not repeated before a
-hundred times what it took has passed: it never holds more than a hundredth of the loop.
+be. A look takes time in proportion to the sessions in memory and gives way in between. It is not repeated before so
+much time has passed that looking holds no more than a hundredth of the loop, or a twentieth while there are too many.
 """
 
 import math
@@ -14,8 +14,8 @@ from actors.core.lifecycle import SessionPhase
 from actors.core.passivation import Choice, Facts, choose
 from actors.runtime.ref import Ref
 from actors.runtime.registry import Registry
+from actors.runtime.resting import passivate
 from actors.runtime.services import Services
-from actors.runtime.supervisor import Supervisor
 
 LOOK_S_MAX: Final = 60.0
 """How long memory may grow unseen; also how late a session is put away that came to rest without a word."""
@@ -23,10 +23,10 @@ LOOK_S_MAX: Final = 60.0
 LOOK_SHARE: Final = 0.01
 """The share of the loop that looking may take."""
 
-SESSIONS_BETWEEN_YIELDS: Final = 256
+CROWDED_SHARE: Final = 0.05
+"""The same while there are too many sessions: each newcomer costs many times what looking at one does."""
 
-SESSION_BYTES: Final = 8 * 1024
-"""What a session at rest holds beside its messages: its entry, its mailbox, its task (measured: scripts/bench.py)."""
+SESSIONS_BETWEEN_YIELDS: Final = 256
 
 _MAY_LEAVE: Final = frozenset({SessionPhase.ABSENT, SessionPhase.ACTIVE})
 _COUNTED: Final = _MAY_LEAVE | {SessionPhase.ACTIVATING, SessionPhase.RESTARTING}
@@ -35,11 +35,10 @@ _COUNTED: Final = _MAY_LEAVE | {SessionPhase.ACTIVATING, SessionPhase.RESTARTING
 class Passivator:
     """Puts sessions away for being idle, too many or too large."""
 
-    def __init__(self, services: Services, registry: Registry, supervisor: Supervisor) -> None:
+    def __init__(self, services: Services, registry: Registry) -> None:
         """Look after the sessions of one runtime; it hears of each that comes into memory."""
         self._services = services
         self._registry = registry
-        self._supervisor = supervisor
         self._scope = trio.CancelScope()
         self._next_s = math.inf
         self._not_before_s = 0.0
@@ -72,7 +71,7 @@ class Passivator:
         for number, away in enumerate(choice.put_away, 1):
             found = self._registry.get(away.chat_id)
             if found is not None:
-                self._supervisor.passivate(found, away.reason)
+                passivate(self._registry, self._services, found, away.reason)
             if not number % SESSIONS_BETWEEN_YIELDS:
                 took_s += clock.busy_s() - began_s
                 await trio.lowlevel.checkpoint()
@@ -86,7 +85,7 @@ class Passivator:
         self._not_before_s = now_s + took_s / LOOK_SHARE
         # Still crowded: everything above the bound is at work or has just come, and no newcomer changes that.
         crowded = sessions - len(choice.put_away) > limits.sessions_live_max
-        self._crowded_s = choice.next_s if crowded else self._not_before_s
+        self._crowded_s = max(now_s + took_s / CROWDED_SHARE, choice.next_s if crowded else 0.0)
         if sessions:
             self._wake_by(max(min(choice.next_s, now_s + LOOK_S_MAX), self._not_before_s))
 
@@ -96,7 +95,7 @@ class Passivator:
         ref.resident_s = ref.active_s = now_s
         limits = self._services.limits
         if len(self._registry.refs) > limits.sessions_live_max:
-            self._wake_by(max(now_s, self._not_before_s, self._crowded_s))
+            self._wake_by(max(now_s, self._crowded_s))
         elif self._next_s == math.inf:
             self._wake_by(max(now_s + min(limits.idle_s, LOOK_S_MAX), self._not_before_s))
 
@@ -110,10 +109,4 @@ def facts_of(ref: Ref, now_s: float, stable_s: float) -> Facts:
     """Say of a session in memory what the decision may know; one that crashed lately keeps its budget by staying."""
     failed = bool(ref.failures) and now_s - ref.failures[-1] < stable_s
     held = failed or ref.phase not in _MAY_LEAVE or not ref.at_rest
-    return Facts(ref.chat_id, ref.active_s, ref.resident_s, size_of(ref), held)
-
-
-def size_of(ref: Ref) -> int:
-    """Estimate the bytes that a session holds in memory; for text, its characters."""
-    transcript = ref.transcript
-    return SESSION_BYTES + ref.mailbox.bytes_held + (0 if transcript is None else transcript.size)
+    return Facts(ref.chat_id, ref.active_s, ref.resident_s, ref.size_bytes, held)

@@ -32,6 +32,7 @@ def publish(outlet: Outlet, events: tuple[Event, ...], state: SessionState, turn
     recorder = services.recorder
     counts = services.accounts.counts
     services.accounts.wrote(events)
+    services.tracing.wrote(ref, events)
     stood, due_changed = ref.state, False
     for box in ref.committed(events, state):
         outlet.lagged(box)

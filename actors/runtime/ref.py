@@ -5,8 +5,8 @@ taken over here, by the writer, in commit order, so that an incarnation that die
 """
 
 import math
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, Literal
 
 import attrs
 import msgspec
@@ -25,6 +25,9 @@ from actors.runtime.mailbox import Budget, Mailbox, Reply
 
 RECENT_MAX: Final = 64
 """Idempotency keys remembered per live session; older ones are looked up in the journal."""
+
+SESSION_BYTES: Final = 8 * 1024
+"""What a session at rest holds beside its messages: its entry, its mailbox, its task (measured: scripts/bench.py)."""
 
 
 class Accepted(msgspec.Struct, frozen=True, gc=False):
@@ -83,6 +86,7 @@ class Ref:
         "last_exit",
         "life",
         "mailbox",
+        "mark",
         "origins",
         "overran",
         "phase",
@@ -93,6 +97,9 @@ class Ref:
         "scope",
         "seq",
         "state",
+        "suspended",
+        "task",
+        "tracer",
         "transcript",
         "turn",
         "writing",
@@ -126,10 +133,17 @@ class Ref:
         """When the handler that runs now was called, at the latest; infinite if none runs."""
         self.overran = False
         self.dead = 0
-        self.resident_s = 0.0
-        """When the session came into memory; on trio's clock, as the next one."""
+        self.resident_s = -1.0
+        """When the session came into memory, before which it was never; on trio's clock, as the next one."""
         self.active_s = 0.0
         """When it last handled a message, wrote, or was looked at."""
+        self.mark: tuple[float, int] | None = None
+        """When somebody last looked at a mailbox that waits, and how many it had admitted by then."""
+        self.suspended = False
+        self.tracer: object | None = None
+        """Who is told of each step; None while nobody traces the session."""
+        self.task: trio.lowlevel.Task | None = None
+        """The task of the incarnation that lives."""
         self.kept = 0
         """How many ask that it stays in memory: subscribers, and who called ``keep_alive``."""
         self.scope: trio.CancelScope | None = None
@@ -146,10 +160,17 @@ class Ref:
     def at_rest(self) -> bool:
         """Whether the session could be put away (P2): nothing is queued, running, being written or waited for."""
         box = self.mailbox
-        idle = not (box.messages or box.stashed or box.waiters or box.inner or box.control)
-        if not idle or self.kept or self.writing or self.turn is not None or self._waiters or self.ending:
+        if box.messages or box.stashed or box.waiters or box.inner or box.control:
             return False
-        return not len(self.broadcast) and (self.state is None or not self.state.open_turns)
+        if self.writing or self.turn is not None or (self.state is not None and self.state.open_turns):
+            return False
+        return not (self.kept or self.suspended or self._waiters or self.ending or len(self.broadcast))
+
+    @property
+    def size_bytes(self) -> int:
+        """Estimate the bytes that the session holds in memory; of text it counts characters."""
+        transcript = self.transcript
+        return SESSION_BYTES + self.mailbox.bytes_held + (0 if transcript is None else transcript.size)
 
     def rename(self, chat_id: ChatId) -> None:
         """Be known under another id; whatever is shown from now on says so."""
@@ -251,3 +272,7 @@ def _moved_from(turn: int, events: tuple[Event, ...]) -> dict[str, int]:
     return {
         body.message_id: body.turn for body in bodies if isinstance(body, MessageAccepted) and body.moved_from == turn
     }
+
+
+Tell = Callable[[Ref, Literal["ready", "resting"]], None]
+"""Hears from an incarnation that it takes messages, or that it ends because its session is at rest."""

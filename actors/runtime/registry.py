@@ -1,5 +1,6 @@
 """Which sessions there are: every id the store knows, and at most one ref for each that is live."""
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 
 import attrs
@@ -36,6 +37,18 @@ class Letters:
         return self.admitted == self.executed + self.dead + self.withdrawn + self.queued
 
 
+@attrs.frozen
+class Stopped:
+    """A session that left memory lately: in which phase, and how it had been; ``at_s`` is on the monotonic clock."""
+
+    chat_id: str
+    phase: str
+    at_s: float
+    incarnation: int
+    restarts: int
+    last_error: str
+
+
 class Registry:
     """The directory of ids and the live refs.
 
@@ -61,8 +74,12 @@ class Registry:
         """How often each session that was put away had come up, so that its next incarnation has a new number."""
         self.inserted: Callable[[Ref], None] = _ignore
         """Is told of every session that comes into memory."""
+        self.moved: Callable[[Ref], None] = _ignore
+        """Is told of every phase that a session comes to."""
         self.budget = Budget(limits.memory_bytes_max)
         self.retired = Letters()
+        self.stopped: deque[Stopped] = deque(maxlen=limits.stopped_shown_max)
+        """The sessions that left memory last."""
 
     def __iter__(self) -> Iterator[Ref]:
         """Go through the live refs."""
@@ -100,6 +117,7 @@ class Registry:
     def move(self, ref: Ref, trigger: str) -> None:
         """Let a session go to its next phase; only an active one can be reached the short way."""
         ref.move(trigger)
+        self.moved(ref)
         if ref.phase is SessionPhase.ACTIVE:
             self.boxes[ref.chat_id] = ref.mailbox
         else:
@@ -108,12 +126,18 @@ class Registry:
     def force(self, ref: Ref, phase: SessionPhase) -> None:
         """Put a session into a phase that is not the active one, whatever the table says: the way out of a bug."""
         ref.phase = phase
+        self.moved(ref)
         self.boxes.pop(ref.chat_id, None)
 
     def remove(self, ref: Ref) -> None:
         """Forget a ref that is not live any more."""
         if self.refs.get(ref.chat_id) is ref:
             del self.refs[ref.chat_id]
+
+    def note_end(self, ref: Ref, now_s: float) -> None:
+        """Keep for a while what a session was like that has left memory."""
+        phase = str(ref.phase)
+        self.stopped.append(Stopped(ref.chat_id, phase, now_s, ref.incarnation, ref.restarts, ref.last_error))
 
     def put_away(self, ref: Ref) -> None:
         """Forget a ref that is at rest: everything of it is on disk, but for the number of its incarnations."""
@@ -151,4 +175,4 @@ class Registry:
 
 
 def _ignore(_: Ref) -> None:
-    """Nobody looks after the sessions in memory."""
+    """Nobody wants to know."""

@@ -135,7 +135,7 @@ class Router:
             ref, envelope = self._admit_volatile(chat_id, payload, deadline_s, None, origin, self._stamp("", ""))
             box = ref.mailbox
         reply = Reply()
-        request = Request(envelope, reply)
+        request = Request(envelope, reply, deadline_s - seconds)
         with trio.CancelScope(deadline=deadline_s) as scope:
             reason = box.put_nowait(request)
             if reason is DropReason.MAILBOX_FULL:
@@ -194,7 +194,8 @@ class Router:
         if ref is None or ref.phase not in UP:
             ref = self._bring_up(parsed)
         content = Accept(key, text, sender, deadline_s, message_id is None)
-        request = Request(Envelope(ref.chat_id, content, size + 64, None, None, origin), Reply())
+        envelope = Envelope(ref.chat_id, content, size + 64, None, None, origin)
+        request = Request(envelope, Reply(), self._services.clock.now_s())
         if overflow == "reject":
             reason = ref.mailbox.put_nowait(request)
         else:

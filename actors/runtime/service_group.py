@@ -80,6 +80,14 @@ class ServiceGroup:
                 if failed and not await self._again(nursery, failed[0], on_lost):
                     break
 
+    def running(self) -> dict[str, bool]:
+        """Say of each service, by its name and in their order, whether it runs."""
+        children = [*self._children, *[None] * (len(self._services) - len(self._children))]
+        return {
+            service.name: child is not None and child.begun.is_set() and not child.ended.is_set()
+            for service, child in zip(self._services, children, strict=True)
+        }
+
     async def stop(self) -> None:
         """End the services in the reverse of their order, each before the one it stands on."""
         self._stopping = True

@@ -24,6 +24,7 @@ from actors.runtime.recorder import Recorder
 from actors.runtime.ref import Ref
 from actors.runtime.sent import Child, Sent
 from actors.runtime.service_group import ServiceGroup
+from actors.runtime.tracing import Tracing
 from actors.runtime.watchdog import Watchdog
 from actors.runtime.workers import Workers
 from actors.runtime.zombies import Zombies
@@ -119,6 +120,7 @@ class Services:
     watchdog: Watchdog
     workers: Workers
     activations: trio.Semaphore
+    tracing: Tracing
     breaker: Breaker
     group: ServiceGroup = attrs.field(init=False)
     spawn: Callable[..., None] = lambda *_: None
@@ -131,3 +133,4 @@ class Services:
     stopping: bool = False
     fenced: bool = False
     moved: Callable[..., None] = lambda *_: None
+    debug: bool = False

@@ -7,13 +7,13 @@ or given up. The budget is the session's own.
 import math
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Literal
 
 import attrs
 import trio
 
 from actors.core.ids import ChatId, DropReason
 from actors.core.lifecycle import UP, SessionPhase
-from actors.core.passivation import Reason
 from actors.core.stream import ProgressSignal
 from actors.core.supervision import FORGIVEN_S, DownReason, ExitReason, GiveUp, judge
 from actors.errors import ActorsError, StoreCorruptError, StoreFencedError, StoreUnavailableError
@@ -23,18 +23,18 @@ from actors.runtime.attempt import torn_down, without_cancelled
 from actors.runtime.breaker import Joined
 from actors.runtime.closing import close
 from actors.runtime.committer import Failed, Result
-from actors.runtime.control import Delete, Passivate, Stop
+from actors.runtime.control import Delete, Stop
 from actors.runtime.drift import RUNNING
 from actors.runtime.frames import place_in
 from actors.runtime.mailbox import Reply
 from actors.runtime.ref import Ref
 from actors.runtime.refusals import refused
 from actors.runtime.registry import Registry
+from actors.runtime.resting import put_away
 from actors.runtime.services import Services
 
 _ENDED = frozenset({SessionPhase.STOPPED, SessionPhase.DELETED, SessionPhase.FENCED, SessionPhase.QUARANTINED})
 _LEAVING = frozenset({SessionPhase.STOPPING, SessionPhase.PASSIVATING})
-_ASKABLE = frozenset({SessionPhase.ACTIVATING, SessionPhase.ACTIVE, SessionPhase.PASSIVATING})
 
 _TASK = "turn"
 
@@ -62,6 +62,8 @@ class Supervisor:
         services.moved = self._moved
         if services.agent.receive is not None:
             services.watch_handlers = self.watch
+        registry.moved = services.tracing.moved
+        services.tracing.attached = self._attach
 
     @property
     def tasks(self) -> list[str]:
@@ -72,14 +74,22 @@ class Supervisor:
         """Know a session under its new id, whoever watches it and its task too."""
         old_id, life = ref.chat_id, ref.life
         self._registry.rename(ref, new_id)
+        self._services.tracing.rename(old_id, new_id)
         self._services.monitors.rename(old_id, new_id)
         if isinstance(life, _Life) and life.task is not None:
             life.task.name = new_id
+
+    def _attach(self, chat_id: ChatId, tracer: object) -> None:
+        """Let a session in memory know who is told of its steps."""
+        ref = self._registry.get(chat_id)
+        if ref is not None:
+            ref.tracer = tracer
 
     def activate(self, ref: Ref) -> None:
         """Bring a session up; its mailbox takes messages from now on."""
         if ref.phase is SessionPhase.QUARANTINED:
             self.release(ref)
+        ref.tracer = self._services.tracing.tracers.get(ref.chat_id)
         if ref.chat_id in self._registry.away:
             del self._registry.away[ref.chat_id]
             self._services.accounts.churn.note(self._services.clock.now_s())
@@ -91,24 +101,6 @@ class Supervisor:
         self.live += 1
         ref.life = life = _Life(ref)
         self._nursery.start_soon(self._live, life, error, name=ref.chat_id)
-
-    def passivate(self, ref: Ref, reason: Reason, reply: Reply | None = None) -> None:
-        """Have a session put away if it is at rest; ``reply`` is told whether it was.
-
-        One that has no incarnation leaves at once; one that has decides in its own task, between two messages.
-        """
-        if ref.phase is SessionPhase.ABSENT and ref.at_rest:
-            self._registry.put_away(ref)
-            self._note_passivation(ref, reason)
-        elif ref.phase in _ASKABLE:
-            asked = ref.mailbox.control.get(Passivate)
-            signal = asked if isinstance(asked, Passivate) else Passivate(reason)
-            if reply is not None:
-                signal.replies.append(reply)
-            ref.mailbox.post_control(Passivate, signal)
-            return
-        if reply is not None:
-            reply.set(self._registry.get(ref.chat_id) is not ref)
 
     def release(self, ref: Ref) -> None:
         """Let a session out of quarantine; it comes up with the next message."""
@@ -219,7 +211,7 @@ class Supervisor:
                     await self._pause(ref, delay_s)
                 if ref.phase is SessionPhase.PASSIVATING:
                     await trio.lowlevel.cancel_shielded_checkpoint()  # who has just found the entry gets its word in
-                if ref.phase is SessionPhase.PASSIVATING and self._put_away(ref):
+                if ref.phase is SessionPhase.PASSIVATING and put_away(self._registry, self._services, ref):
                     return
                 if ref.phase is SessionPhase.STOPPING:
                     await self._end(ref)
@@ -262,13 +254,14 @@ class Supervisor:
         """Run one incarnation behind the barrier; return how long to wait before the next."""
         ref, services = life.ref, self._services
         ref.incarnation += 1
+        ref.task = trio.lowlevel.current_task()
         services.accounts.counts.activations += 1
         error: BaseException | None = None
         exit_reason = ExitReason.KILLED
         actor = life.actor = Actor(ref, services)
         try:
             with trio.CancelScope() as ref.scope:
-                exit_reason = await actor.run(lambda: self._ready(ref), lambda: self._registry.move(ref, "passivate"))
+                exit_reason = await actor.run(self._hear)
         except BaseException as raised:  # the barrier: every kind, groups included
             error = without_cancelled(raised) or raised
             if isinstance(error, trio.Cancelled) and torn_down():
@@ -295,31 +288,15 @@ class Supervisor:
         self._registry.move(ref, "stop")
         return 0.0
 
-    def _put_away(self, ref: Ref) -> bool:
-        """Let a session leave memory whose incarnation has ended, or bring it up again for what came meanwhile (P3)."""
-        signal = ref.mailbox.control.pop(Passivate, None)
-        assert isinstance(signal, Passivate), "an incarnation leaves its request for its supervisor"
-        ref.scope = None
-        gone = ref.at_rest
-        if gone:
-            self._registry.move(ref, "put_away")
-            self._registry.put_away(ref)
-            self._note_passivation(ref, signal.reason)
-        else:
-            self._registry.move(ref, "activate")
-        signal.answer(put_away=gone)
-        return gone
-
-    def _note_passivation(self, ref: Ref, reason: Reason) -> None:
-        """Count and log that a session was put away."""
-        self._services.accounts.counts.passivations += 1
-        self._services.monitors.tell(ref.chat_id, DownReason.PASSIVATED, ref.incarnation)
-        self._services.recorder.record("debug", "session.passivated", chat_id=ref.chat_id, seq=ref.seq, reason=reason)
-
-    def _ready(self, ref: Ref) -> None:
-        """Note that an incarnation has recovered."""
+    def _hear(self, ref: Ref, how: Literal["ready", "resting"]) -> None:
+        """Hear from an incarnation that it has recovered, or that it ends because its session is at rest."""
+        if how == "resting":
+            self._registry.move(ref, "passivate")
+            return
         if ref.phase is SessionPhase.ACTIVATING:
             self._registry.move(ref, "recovered")
+        if ref.phase is SessionPhase.ACTIVE and ref.suspended:
+            self._registry.move(ref, "suspend")
         self._services.recorder.record(
             "debug",
             "session.activated",
@@ -429,6 +406,7 @@ class Supervisor:
         close(self._services, self._registry, ref, DropReason.DELETED_CHAT if ref.erased else gone)
         self._registry.remove(ref)
         self._services.monitors.tell(ref.chat_id, self._down(ref), ref.incarnation)
+        self._registry.note_end(ref, self._services.clock.now_s())
         ref.broadcast.close()
         for reply in ref.ending:
             _ = reply.set(None) if error is None else reply.fail(error)

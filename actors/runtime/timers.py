@@ -37,6 +37,8 @@ class _Timer:
 class Timers:
     """The timers of one incarnation, by their keys."""
 
+    __slots__ = ("_ref", "_services", "_timers")
+
     def __init__(self, ref: Ref, services: Services) -> None:
         """Begin with none."""
         self._ref = ref

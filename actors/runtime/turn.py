@@ -60,6 +60,7 @@ class Turn:
         "answers",
         "asked",
         "attempt",
+        "began_s",
         "cancel_reason",
         "chat_id",
         "children",
@@ -108,6 +109,7 @@ class Turn:
         self.chat_id = session.chat_id
         self.number = running.queued.turn
         self.attempt = running.attempt
+        self.began_s = clock.now_s()
         queued = running.queued
         self.text = "\n\n".join([said.text for said in queued.messages]) if queued.more else queued.text
         self.sender = running.queued.sender
@@ -126,8 +128,7 @@ class Turn:
         self.grace: trio.CancelScope | None = None
         self.task: trio.lowlevel.Task | None = None
         self.cancel_reason = ""
-        self.closed = False
-        self.due = False
+        self.closed = self.due = False
         self.flushing = False
         self.unsaved_bytes = 0
         self.pieces = 0

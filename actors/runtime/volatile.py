@@ -10,7 +10,7 @@ from actors.core.dead_letter import carried_by
 from actors.core.envelope import Envelope
 from actors.core.ids import DropReason
 from actors.errors import AskError, HandlerError, Reject
-from actors.runtime.agent import Desk, Session
+from actors.runtime.agent import Desk, Receive, Session
 from actors.runtime.attempt import words_of
 from actors.runtime.mailbox import Letter, Reply, Request
 from actors.runtime.ref import Ref
@@ -22,6 +22,8 @@ from actors.runtime.workers import Workers
 
 class Handler(Desk):
     """Hands one incarnation's volatile messages to the agent's handler."""
+
+    __slots__ = ("_aside", "_gone", "_ref", "_services", "_session", "_timers", "doing")
 
     def __init__(self, ref: Ref, services: Services) -> None:
         """Belong to an incarnation; its handler gets a session with a memory of its own.
@@ -49,6 +51,8 @@ class Handler(Desk):
         box, session, quantum_s = ref.mailbox, self._session, self._services.limits.quantum_s
         receive = self._services.agent.receive
         assert receive is not None, "the router refuses volatile messages without a handler"
+        if ref.tracer is not None:  # looked at once a batch, so that nothing is paid for it per message
+            receive = self._traced(receive)
         messages, control, inner, waiters = box.messages, box.control, box.inner, box.waiters
         until_s = busy_s() + quantum_s
         session.chat_id = ref.chat_id  # it may have been migrated
@@ -73,6 +77,7 @@ class Handler(Desk):
                     await trio.lowlevel.checkpoint()
                     if control or inner:
                         return None
+                    waiters = box.waiters
                     until_s = busy_s() + quantum_s
                     session.chat_id = ref.chat_id
                     ref.handling_since_s = trio.current_time()
@@ -100,6 +105,15 @@ class Handler(Desk):
             message = "the handler did not end when it was told to"
             letter.reply.fail(HandlerError(message, outcome="unknown", chat_id=self._ref.chat_id))
 
+    def _traced(self, receive: Receive) -> Receive:
+        """Note each message that is taken, before it is handled."""
+
+        async def noted(session: Session, payload: object) -> object:
+            self._services.tracing.detail(self._ref, "taken", "tell")
+            return await receive(session, payload)
+
+        return noted
+
     async def _handle_special(self, letter: Letter) -> None:
         """Handle a volatile message that has a deadline or an asker; whatever happens, the asker is answered."""
         envelope = letter if isinstance(letter, Envelope) else letter.envelope
@@ -113,6 +127,8 @@ class Handler(Desk):
             return
         self._session.letter = letter
         self._ref.executed += 1
+        if self._ref.tracer is not None:
+            self._services.tracing.detail(self._ref, "taken", "ask" if isinstance(letter, Request) else "tell")
         reply.started = True
         try:
             answer = await receive(self._session, envelope.payload)

@@ -61,7 +61,12 @@ async def live(job: Job, tell: Callable[[AnyLine], None]) -> None:
     performer = LoadAgent(load, roles, job.sabotage)
     performing = agent(performer.answer, receive=performer.receive, on_interrupted="retry", attempts_max=ATTEMPTS_MAX)
     async with open_runtime(
-        job.store, agent=performing, limits=LIMITS, clock=SystemClock(load.seed * 1000 + job.life), log=job.log
+        job.store,
+        agent=performing,
+        limits=LIMITS,
+        clock=SystemClock(load.seed * 1000 + job.life),
+        log=job.log,
+        observe=True,
     ) as runtime:
         tell(Begun(runtime.epoch))
         senders = Senders(load, runtime, tell, sabotage=job.sabotage)

@@ -14,6 +14,7 @@ FROM_OUTSIDE = {
     "Create", "Edit", "Accept", "Begin", "Answer", "Expire", "ResetBudget", "Cancel", "Recover",
     "Pause", "Resume", "EditQueued", "Reorder", "Clear", "Skip", "Retry",
     "SetReminder", "DropReminder", "Remind", "CloseChild", "Migrate",
+    "ReplaceState",
 }  # fmt: skip
 """What others ask, so it speaks for no attempt."""
 

@@ -18,6 +18,7 @@ PHASES: dict[SessionPhase, Deliver | Activate | Drop] = {
     SessionPhase.ABSENT: Activate(CHAT),
     SessionPhase.ACTIVATING: Deliver(CHAT),
     SessionPhase.ACTIVE: Deliver(CHAT),
+    SessionPhase.SUSPENDED: Deliver(CHAT),
     SessionPhase.PASSIVATING: Deliver(CHAT),
     SessionPhase.RESTARTING: Deliver(CHAT),
     SessionPhase.QUARANTINED: Drop(DropReason.QUARANTINED),

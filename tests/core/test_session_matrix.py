@@ -23,6 +23,7 @@ from actors.core.commands import (
     QueueCommand,
     Recover,
     Remind,
+    ReplaceState,
     ResetBudget,
     Retry,
     Seed,
@@ -148,6 +149,7 @@ COMMANDS: dict[str, Command] = {
     "drop a reminder": DropReminder("tea"),
     "remind": Remind(16),
     "close a child": CloseChild(),
+    "replace the state": ReplaceState("7"),
 }
 
 
@@ -213,13 +215,7 @@ DECIDED: dict[str, tuple[str, ...]] = {
     ),
     "emit of another attempt": (LATE,) * 9,
     "emit of another turn": (LATE,) * 9,
-    "ask": (
-        LATE,
-        LATE,
-        *("TextAppended:streaming PromptOpened = waiting",) * 5,
-        LATE,
-        LATE,
-    ),
+    "ask": (LATE, LATE, *("TextAppended:streaming PromptOpened = waiting",) * 5, LATE, LATE),
     "ask of another attempt": (LATE,) * 9,
     "answer": (
         *(UNKNOWN,) * 6,
@@ -393,6 +389,7 @@ DECIDED: dict[str, tuple[str, ...]] = {
     "drop a reminder": (LATE,) * 9,
     "remind": (*(f"= {state.status}" for state in STATES.values()),),
     "close a child": (*(f"= {state.status}" for state in STATES.values()),),
+    "replace the state": tuple("refused: busy" if s.running else f"StateSaved = {s.status}" for s in STATES.values()),
 }
 """What each command comes to, in the order of ``STATES``: events, !effects, = the status after them."""
 

@@ -93,7 +93,7 @@ def test_evolving_never_fails_whatever_the_event(kind: type[EventBody], play: Pl
 @pytest.mark.rule("promise_1", "promise_words_5")
 @given(plays())
 def test_every_turn_has_one_end_and_it_is_its_last_event(play: Play) -> None:
-    """After its terminal event a turn is silent; a turn without one is open, and only such a turn is."""
+    """After its terminal event a turn is silent, but for its questions, which outlive it; one without one is open."""
     ended: set[int] = set()
     accepted: set[int] = set()
     for body in play.bodies:

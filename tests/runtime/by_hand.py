@@ -29,6 +29,7 @@ from actors.runtime.recorder import Recorder
 from actors.runtime.ref import Ref
 from actors.runtime.service_group import ServiceGroup
 from actors.runtime.services import Checkpoints, Services
+from actors.runtime.tracing import Tracing
 from actors.runtime.turn import Turn
 from actors.runtime.watchdog import Watchdog
 from actors.runtime.workers import Workers
@@ -96,6 +97,7 @@ def bench(
         workers=Workers(bounds.offload_threads_max, real=False),
         activations=trio.Semaphore(1),
         breaker=Breaker(bounds, clock, recorder),
+        tracing=Tracing(clock, recorder, bounds),
     )
     services.group = ServiceGroup((), bounds, recorder)
     return Bench(Ref(CHAT, bounds, Budget(bounds.memory_bytes_max)), services, log, clock)

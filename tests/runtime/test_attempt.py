@@ -44,7 +44,7 @@ def reader(made: Bench, items_max: int = 100) -> Outbox:
 
 def written(made: Bench) -> Written:
     """Take what was posted to be written."""
-    item = made.ref.mailbox.inner.popleft()
+    item = made.ref.mailbox.inner.pop(0)
     assert isinstance(item, Written)
     return item
 

@@ -26,7 +26,7 @@ def test_a_session_that_never_lived_is_shown_as_idle() -> None:
 
     async def look() -> None:
         made = bench()
-        shown = inspection(made.ref, 7)
+        shown = inspection(made.ref, 7, trio.current_time())
         assert (shown.chat_id, shown.phase, shown.status, shown.epoch) == (CHAT, "absent", "idle", 7)
         assert (shown.running_turn, shown.running_attempt, shown.cancelling) == (None, None, False)
         numbers = [value for value in attrs.astuple(shown) if type(value) is int]
