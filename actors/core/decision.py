@@ -67,3 +67,8 @@ def refuse_spent(state: SessionState, policy: Policy) -> Refusal | None:
     allowance = policy.allowance
     why = "" if allowance is None else allowance.refuses(state.standing.usage, state.turns)
     return Refusal(DropReason.BUDGET_SPENT, why) if why else None
+
+
+def refuse_closed() -> Refusal:
+    """Refuse what a child would have to begin whose parent's turn has ended."""
+    return Refusal(DropReason.PARENT_ENDED, "the turn that spawned this session has ended")

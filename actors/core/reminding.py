@@ -5,7 +5,7 @@ from collections.abc import Callable
 import attrs
 
 from actors.core.commands import Accept, DropReminder, Remind, SetReminder
-from actors.core.decision import Decision, Policy
+from actors.core.decision import Decision, Policy, refuse_closed
 from actors.core.effects import Effect, Refusal
 from actors.core.events import EventBody, ReminderDropped, ReminderFired, ReminderSet, ReminderSkipped
 from actors.core.ids import DropReason
@@ -21,6 +21,8 @@ AcceptDecider = Callable[[SessionState, Accept, Policy, float], Decision | Refus
 
 def decide_set(state: SessionState, command: SetReminder, policy: Policy, now_s: float) -> Decision | Refusal:
     """Set a reminder; the same one again changes nothing, and one of the same key is replaced."""
+    if state.standing.closed:
+        return refuse_closed()
     reminders = state.standing.reminders
     stands = next((reminder for reminder in reminders if reminder.key == command.key), None)
     if stands is not None and _is_same(stands, command):

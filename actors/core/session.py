@@ -33,7 +33,7 @@ from actors.core.commands import (
     SetReminder,
     Skip,
 )
-from actors.core.decision import Decision, Policy, begin, begin_next, refuse_late, refuse_spent
+from actors.core.decision import Decision, Policy, begin, begin_next, refuse_closed, refuse_late, refuse_spent
 from actors.core.editing import decide_edit
 from actors.core.effects import Refusal, StartTurn
 from actors.core.events import (
@@ -44,6 +44,7 @@ from actors.core.events import (
     MessageAdded,
     ParentEnded,
     PromptClosed,
+    ReminderDropped,
     SessionCreated,
     StateSaved,
     TextAppended,
@@ -115,7 +116,7 @@ def _accept(state: SessionState, command: Accept, policy: Policy, now_s: float) 
     if command.deadline_s is not None and command.deadline_s <= now_s:
         return Refusal(DropReason.EXPIRED, "its deadline had passed before it was accepted")
     if state.standing.closed:
-        return Refusal(DropReason.PARENT_ENDED, "the turn that spawned this session has ended")
+        return refuse_closed()
     spent = None if policy.allowance is None else refuse_spent(state, policy)
     if spent is not None:
         return spent
@@ -202,10 +203,11 @@ def _create(state: SessionState, command: Create) -> Decision:
 
 
 def _close_child(state: SessionState) -> Decision:
-    """Take no more messages, and end those that wait; doing it again changes nothing."""
-    if state.standing.parent is None or state.standing.closed:
+    """Take no more messages, and end those that wait; doing it again ends what has come back since."""
+    if state.standing.parent is None:
         return Decision(())
-    closed = [PromptClosed(prompt.turn, prompt.prompt) for prompt in state.standing.prompts]
+    closed: list[EventBody] = [PromptClosed(prompt.turn, prompt.prompt) for prompt in state.standing.prompts]
+    closed += [ReminderDropped(reminder.key) for reminder in state.standing.reminders]
     cancelled = TurnStatus.CANCELLED
     ended = [TurnEnded(queued.turn, queued.ended_attempt, cancelled, "parent_ended") for queued in state.queue]
-    return Decision((*closed, *ended, ParentEnded()))
+    return Decision((*closed, *ended) if state.standing.closed else (*closed, *ended, ParentEnded()))

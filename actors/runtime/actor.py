@@ -155,8 +155,8 @@ class Actor:
         assert ref.state is not None, "it was loaded above, or it was created in this life"
         running = ref.state.running
         standing = ref.state.standing
-        orphaned = standing.parent is not None and not standing.closed and services.kin.origin_of(ref.chat_id) is None
-        if running is None and not ref.state.queue and not orphaned:
+        orphaned = standing.parent is not None and (standing.closed or services.kin.origin_of(ref.chat_id) is None)
+        if running is None and not ref.state.queue and (standing.closed or not orphaned):
             return
         on_interrupted = "mark" if self._ref.failures or orphaned else services.agent.on_interrupted
         attempts_max = services.agent.attempts_max or services.limits.attempts_max

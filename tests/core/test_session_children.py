@@ -1,9 +1,9 @@
 """A session that a turn spawned: it knows its parent, and ends with it."""
 
-from actors.core.commands import Accept, CloseChild, Create, Parent
+from actors.core.commands import Accept, CloseChild, Create, Parent, Retry, SetReminder
 from actors.core.decision import Decision, Policy
 from actors.core.effects import Refusal
-from actors.core.events import EventBody, ParentEnded, SessionCreated, TurnEnded
+from actors.core.events import AttemptInterrupted, EventBody, ParentEnded, ReminderSet, SessionCreated, TurnEnded
 from actors.core.ids import ChatId, DropReason
 from actors.core.lifecycle import TurnStatus
 from actors.core.limits import Limits
@@ -54,6 +54,16 @@ def test_what_waits_in_a_child_is_cancelled_when_its_parent_ends() -> None:
     assert bodies_of(closed, CloseChild()) == ()
 
 
+def test_what_comes_back_into_a_closed_child_is_ended_too() -> None:
+    """A turn that ran when its process died, and that another policy would have begun again."""
+    state = fold(child(), bodies_of(child(), Accept("m1", "hello")))
+    again = fold(state, (ParentEnded(), AttemptInterrupted(1, 1)))
+    assert [queued.turn for queued in again.queue] == [1]
+    bodies = bodies_of(again, CloseChild())
+    assert bodies == (TurnEnded(1, 0, TurnStatus.CANCELLED, "parent_ended"),)
+    assert bodies_of(fold(again, bodies), CloseChild()) == ()
+
+
 def test_a_child_whose_parent_has_ended_takes_no_message() -> None:
     """It says why; one of a parent that runs does."""
     assert bodies_of(child(), Accept("m1", "hello"))
@@ -67,3 +77,14 @@ def test_a_session_of_its_own_cannot_lose_a_parent() -> None:
     """The signal means nothing to it."""
     state = fold(SessionState(CHAT), (SessionCreated(),))
     assert bodies_of(state, CloseChild()) == ()
+
+
+def test_a_closed_child_is_reminded_of_nothing_and_tries_nothing_again() -> None:
+    """Its reminders go when it is closed, no other is set, and no turn of it is answered once more."""
+    state = fold(child(), (ReminderSet("tea", "Drink.", NOW_S, 60.0),))
+    closed = fold(state, bodies_of(state, CloseChild()))
+    assert closed.standing.reminders == ()
+    for command in (SetReminder("tea", "Drink.", NOW_S, 60.0, "one"), Retry(1, (Accept("m1", "hello"),))):
+        refusal = decide(closed, command, POLICY, NOW_S)
+        assert isinstance(refusal, Refusal)
+        assert refusal.reason is DropReason.PARENT_ENDED

@@ -256,7 +256,10 @@ async def test_after_a_restart_no_child_of_an_earlier_life_runs(
         assert runtime.statistics().children == 0
 
 
-async def test_a_killed_process_leaves_no_child_running(autojump_clock: MockClock) -> None:
+@pytest.mark.parametrize("on_interrupted", ["mark", "retry"])
+async def test_a_killed_process_leaves_no_child_running(
+    on_interrupted: OnInterrupted, autojump_clock: MockClock
+) -> None:
     """Cut off at any commit: whatever the disk holds, the next life settles parent and child, and both are at rest."""
 
     async def parent(turn: Turn) -> None:
@@ -281,13 +284,16 @@ async def test_a_killed_process_leaves_no_child_running(autojump_clock: MockCloc
                 await journal.commit([Append(ChatId(chat_id), 0, tuple(events[:length]))])
         await journal.close()
         later = MemoryJournal(store)
-        async with checked_runtime(Troupe(idle).agent, store=later) as runtime:
+        troupe = Troupe(idle)
+        made = agent(troupe.answer, on_interrupted=on_interrupted)
+        async with checked_runtime(made, store=later) as runtime:
             for chat_id in await runtime.sessions():
                 if chat_id != CHAT:
                     with pytest.raises(UnavailableError):
                         await runtime.send(chat_id, "too late")
             await trio.sleep(1.0)
             assert runtime.statistics().turns_open == 0
+            assert troupe.children == []
 
 
 async def test_what_becomes_of_one_child_is_no_other_sessions_business(autojump_clock: MockClock) -> None:

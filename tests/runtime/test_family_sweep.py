@@ -6,6 +6,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from actors.core.commands import OnInterrupted
 from actors.core.events import MessageAccepted
 from actors.core.ids import ChatId
 from actors.core.limits import Limits
@@ -21,7 +22,7 @@ CHILD = "live:child:1.1.1:42"
 PERIOD_S = 20.0
 
 
-def family() -> Agent:
+def family(on_interrupted: OnInterrupted = "mark") -> Agent:
     """Make an agent whose turns have two children, one that answers and one that would go on for ever."""
 
     async def answer(turn: Turn) -> str:
@@ -33,7 +34,7 @@ def family() -> Agent:
             await trio.sleep_forever()
         return "done"
 
-    return agent(answer)
+    return agent(answer, on_interrupted=on_interrupted)
 
 
 async def create(runtime: Runtime) -> None:
@@ -73,12 +74,19 @@ FAULTS: dict[str, Disturbance] = {
 }
 
 
+@pytest.mark.parametrize("on_interrupted", ["mark", "retry"])
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_no_child_outlives_its_parents_turn_whatever_happens_at_any_step(
-    fault: str, autojump_clock: MockClock
+    fault: str, on_interrupted: OnInterrupted, autojump_clock: MockClock
 ) -> None:
     """A fault at every step of a turn with children: afterwards nothing of them goes on, in this life or the next."""
-    scenario = Scenario(act=send, agent=family, before=create, after=orphans_are_at_rest, may_raise=(ActorsError,))
+    scenario = Scenario(
+        act=send,
+        agent=lambda: family(on_interrupted),
+        before=create,
+        after=orphans_are_at_rest,
+        may_raise=(ActorsError,),
+    )
     assert await sweep(scenario, FAULTS[fault], every=2) > 15
 
 

@@ -12,7 +12,7 @@ from actors.core.limits import Limits
 from actors.errors import ConfigurationError
 from actors.runtime.agent import Agent, Session, agent
 from actors.runtime.facade import Runtime
-from actors.testing import checked_runtime
+from actors.testing import VirtualClock, checked_runtime
 
 CHAT = ChatId("live:42")
 Handle = Callable[[Session, object], Awaitable[object]]
@@ -172,6 +172,20 @@ async def test_r1_a_timer_of_the_same_key_is_replaced(autojump_clock: MockClock)
         await start(runtime, key="b", after_s=1.0, payload="other")
         await trio.sleep(5.0)
         assert work.ticks == [("other", 1.0), ("new", 2.0)]
+
+
+@pytest.mark.parametrize("jump_s", [86_400.0, -86_400.0])
+async def test_r1_a_jump_of_wall_time_is_nothing_to_a_timer(jump_s: float, autojump_clock: MockClock) -> None:
+    """It counts on a clock that only goes forwards."""
+    work, clock = Clockwork(), VirtualClock(1)
+    async with checked_runtime(work.agent, clock=clock) as runtime:
+        await runtime.create(CHAT)
+        await start(runtime, key="tick", every_s=2.0)
+        await trio.sleep(3.0)
+        clock.jump(jump_s)
+        await trio.sleep(6.0)
+        assert work.times == [2.0, 4.0, 6.0, 8.0]
+        await runtime.ask(CHAT, {"stop": "tick"})
 
 
 async def test_a_timer_that_is_stopped_takes_its_waiting_tick_back(autojump_clock: MockClock) -> None:
