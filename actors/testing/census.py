@@ -16,7 +16,7 @@ _WINDOW_S: Final = 1.0
 BOUNDED: Final = frozenset(
     {
         "Accounts.dead_letters", "Alarms._current", "Alarms._letters", "Alarms._totals", "Breaker._failed",
-        "CrashReports.kept", "Expiries._heap", "Recorder._windows", "Ref.recent",
+        "CrashReports.kept", "Expiries._heap", "Recorder._windows", "Ref.recent", "Registry.stopped", "Tracing._recent",
     }
 )  # fmt: skip
 """What fills up to a bound, or looks back for a time: the bound, or the time, is what is tested there."""
