@@ -10,7 +10,7 @@ from actors.runtime.registry import Registry
 
 POLL_S: Final = 0.005
 _BEGINNING: Final = frozenset({SessionPhase.ACTIVATING, SessionPhase.RESTARTING})
-_AT_WORK: Final = frozenset({SessionPhase.ACTIVE, SessionPhase.ACTIVATING})
+_AT_WORK: Final = frozenset({SessionPhase.ACTIVE, SessionPhase.ACTIVATING, SessionPhase.STOPPING})
 
 
 async def drain(registry: Registry, ref: Ref, within_s: float) -> None:

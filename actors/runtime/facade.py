@@ -287,12 +287,18 @@ class Runtime(Introspection):
         """End a session's life in this process; it takes nothing more from now on.
 
         What runs and what is queued may go on for ``within_s`` seconds. After them a running turn is interrupted, and
-        queued ones wait on disk. It comes up again with its next message. Nothing happens if it is not live.
+        queued ones wait on disk. It comes up again with its next message. Nothing happens if it is not live. When the
+        caller is cancelled the time is up at once.
         """
         parsed = self._known(chat_id)
         ref = self._registry.get(parsed)
         if ref is not None and within_s > 0:
-            await drain(self._registry, ref, within_s)
+            try:
+                await drain(self._registry, ref, within_s)
+            except trio.Cancelled:
+                if ref.phase is SessionPhase.STOPPING:  # or it would take nothing, and never end
+                    self._supervisor.end(ref, Stop("stopped"))
+                raise
         await self._end(parsed, Stop("stopped"))
 
     async def delete(self, chat_id: object) -> None:
@@ -403,6 +409,6 @@ class Runtime(Introspection):
     async def _end(self, chat_id: ChatId, signal: Stop | Delete) -> None:
         """Have a session end, and wait until it has."""
         ref = self._registry.get(chat_id)
-        if ref is None:
-            return
+        if ref is None or (ref.life is None and self._services.stopping):
+            return  # it is not live, and nobody is there any more who could do something about it
         await self._supervisor.end(ref, signal).wait()

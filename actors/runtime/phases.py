@@ -8,7 +8,7 @@ import attrs
 import trio
 
 from actors.core.ids import ChatId
-from actors.core.lifecycle import UP
+from actors.core.lifecycle import UP, SessionPhase
 from actors.core.stream import ProgressSignal
 from actors.errors import RefusedError, StoreError
 from actors.runtime.control import Prepare, Stop
@@ -72,7 +72,9 @@ class Phases:
         for ref in self._registry:
             if ref.phase in UP:
                 self._registry.move(ref, "stop")
-                ref.mailbox.post_control(Stop, Stop("shutdown"))
+            elif ref.phase is not SessionPhase.STOPPING:  # as one is that was given time to end
+                continue
+            ref.mailbox.post_control(Stop, Stop("shutdown"))
         with trio.move_on_after(limits.phase_s):
             while self._supervisor.live:  # noqa: ASYNC110 - rare and bounded; there is no one event to wait for
                 await trio.sleep(_POLL_S)

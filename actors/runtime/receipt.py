@@ -12,6 +12,9 @@ from actors.runtime.registry import Registry
 from actors.runtime.sent import Ways
 from actors.runtime.services import Services
 
+_RUNS: Final = UP | {SessionPhase.STOPPING}
+"""The phases in which a turn may be under way, or come to it: one that is told to stop may have been given time."""
+
 _ENDED_EARLY: Final = {
     SessionPhase.QUARANTINED: DropReason.QUARANTINED,
     SessionPhase.FENCED: DropReason.FENCED,
@@ -71,7 +74,7 @@ class Receipts:
     def cancel(self, receipt: Receipt) -> None:
         """Have the turn of a message cancelled by the session that is live now, if one is."""
         ref = self._registry.get(self._registry.resolve(receipt.chat_id))
-        if ref is not None and ref.phase in UP:
+        if ref is not None and ref.phase in _RUNS:
             known = ref.recent.get(receipt.message_id)
             turn = receipt.turn if known is None else known.turn
             ref.mailbox.post_control((CancelTurn, turn), CancelTurn(turn, Reply()))
@@ -83,7 +86,7 @@ class Receipts:
             ready = Reply()
             ref.mailbox.post_control(ready, Prepare(ready, history=False))
             await ready.wait()
-        if ref is not None and (ref.phase in UP or ref.phase is SessionPhase.STOPPING):
+        if ref is not None and ref.phase in _RUNS:
             result = await self._wait(ref, receipt)
             if result is not None:
                 return result

@@ -6,9 +6,10 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from actors import Session, Turn, UnavailableError, agent
+from actors import Limits, Session, Turn, UnavailableError, agent, open_runtime
 from actors.runtime.draining import is_busy
-from actors.testing import ScriptedAgent, checked_runtime
+from actors.store.memory import MemoryJournal, MemoryStore
+from actors.testing import ScriptedAgent, VirtualClock, checked_runtime
 from tests.runtime.by_hand import bench
 
 CHAT = "live:a"
@@ -83,3 +84,66 @@ async def test_a_session_that_is_not_up_is_not_busy(autojump_clock: MockClock) -
     made = bench()
     made.ref.mailbox.post_control("x", "x")
     assert not is_busy(made.ref)
+
+
+async def hang(_: Turn) -> None:
+    """Never answer."""
+    await trio.sleep_forever()
+
+
+async def test_l3_a_stop_whose_caller_is_cancelled_ends_the_session_all_the_same(autojump_clock: MockClock) -> None:
+    """Its time is up then; or the session would take nothing for ever and never end."""
+    async with checked_runtime(slow) as runtime:
+        await runtime.create(CHAT)
+        receipt = await runtime.send(CHAT, "hello")
+        with trio.move_on_after(0.5):
+            await runtime.stop(CHAT, within_s=10.0)
+        assert (await receipt.result()).status == "interrupted"
+        await trio.sleep(0.1)
+        assert (await (await runtime.send(CHAT, "again")).result()).ok
+
+
+async def test_promise_7_a_turn_can_be_stopped_while_its_session_drains(autojump_clock: MockClock) -> None:
+    """Time to end is no time that has to be used."""
+    async with checked_runtime(hang) as runtime, trio.open_nursery() as nursery:
+        await runtime.create(CHAT)
+        receipt = await runtime.send(CHAT, "hello")
+        nursery.start_soon(partial(runtime.stop, CHAT, within_s=40.0))
+        await trio.sleep(1.0)
+        assert (await receipt.cancel()).status == "cancelled"
+        await trio.sleep(0.1)
+        assert runtime.inspect(CHAT).phase == "absent"
+        assert trio.current_time() < 2.0
+
+
+async def test_l6_a_session_that_drains_when_the_runtime_closes_ends_with_it(autojump_clock: MockClock) -> None:
+    """It has the time that all have, and is told to stop like all: its turn has its end on disk."""
+    store, limits = MemoryStore(), Limits(drain_s=3.0)
+    async with trio.open_nursery() as nursery:
+        async with open_runtime(MemoryJournal(store), agent=hang, limits=limits, clock=VirtualClock()) as runtime:
+            await runtime.create(CHAT)
+            await runtime.send(CHAT, "hello")
+            nursery.start_soon(partial(runtime.stop, CHAT, within_s=3600.0))
+            await trio.sleep(1.0)
+        assert trio.current_time() < 4.5
+    async with checked_runtime(ScriptedAgent(), store=MemoryJournal(store)) as runtime:
+        assert runtime.statistics().interrupted == 0, "it was settled in its own life"
+
+
+async def test_l4_asking_for_a_stop_again_and_again_gives_no_more_time(autojump_clock: MockClock) -> None:
+    """The grace begins with the first; a handler that does not end is given up after it."""
+
+    async def receive(_: Session, __: object) -> None:
+        with trio.CancelScope(shield=True):
+            await trio.sleep(60.0)
+
+    limits = Limits(cancel_grace_s=1.0, phase_s=1.0, kill_s=1.0)
+    async with checked_runtime(agent(ScriptedAgent(), receive=receive), limits=limits) as runtime:
+        await runtime.create(CHAT)
+        await runtime.tell(CHAT, "stay")
+        await trio.sleep(0.1)
+        while runtime.inspect(CHAT).phase != "absent":
+            with trio.move_on_after(0.5):
+                await runtime.stop(CHAT)
+        assert trio.current_time() < 5.0
+        await trio.sleep(60.0)

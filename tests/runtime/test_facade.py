@@ -224,3 +224,20 @@ async def stop_and_see(runtime: Runtime) -> None:
     """Stop the session and see it gone."""
     await runtime.stop(CHAT)
     assert runtime.statistics().sessions_live == 0
+
+
+async def test_what_is_asked_of_a_session_after_the_end_of_the_runtime_does_nothing(autojump_clock: MockClock) -> None:
+    """A session that was never up, one that was, one in quarantine: none is live, so there is nothing to stop."""
+    scripted = ScriptedAgent([Say("ok")], {"live:c": [Raise(ValueError)]})
+    chats = ["live:a", "live:b", "live:c"]
+    async with checked_runtime(scripted, limits=Limits(restarts_max=0)) as runtime:
+        for chat in chats:
+            await runtime.create(chat)
+        for chat in chats[1:]:
+            await (await runtime.send(chat, "hello")).result()
+        await trio.sleep(1.0)
+    with trio.fail_after(1.0):
+        for chat in chats:
+            runtime.release(chat)
+            await runtime.stop(chat)
+            await runtime.passivate(chat)
