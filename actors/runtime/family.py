@@ -21,7 +21,7 @@ from actors.runtime.sent import Child, Sent, Ways
 from actors.runtime.services import FamilyPort, Services
 from actors.runtime.turn import Turn
 
-_TAKES_NOTHING = frozenset({SessionPhase.QUARANTINED, SessionPhase.STOPPING, SessionPhase.FENCED})
+_TAKES_NOTHING = frozenset({SessionPhase.QUARANTINED, SessionPhase.FENCED})
 
 
 @attrs.frozen
@@ -87,6 +87,9 @@ class Family(FamilyPort):
         if self._services.stopping or child in registry.deleted or child not in registry.known:
             return
         ref = registry.get(child)
+        if ref is not None and ref.phase is SessionPhase.STOPPING:  # it may have been given time, and would use it
+            ref.mailbox.post_control(ParentEnded, ParentEnded())
+            return
         if ref is not None and ref.phase in _TAKES_NOTHING:
             return
         try:

@@ -1,5 +1,7 @@
 """Children, reminders and timers of sessions that are put away, quarantined or shut down meanwhile."""
 
+from functools import partial
+
 import pytest
 import trio
 from trio.testing import MockClock
@@ -132,3 +134,22 @@ async def test_a_shutdown_leaves_children_that_take_nothing_in_the_next_life(aut
             assert [str(event.body.status) for event in events if isinstance(event.body, TurnEnded)] == ["interrupted"]
         with pytest.raises(UnavailableError, match="parent_ended"):
             await runtime.send(CHILD, "too late")
+
+
+async def test_a_child_that_was_given_time_to_stop_ends_with_its_parent(autojump_clock: MockClock) -> None:
+    """What runs in it is cancelled when the turn that spawned it ends, not when its time is up."""
+
+    async def answer(turn: Turn) -> None:
+        if turn.parent is not None:
+            await trio.sleep_forever()
+        await turn.spawn("go")
+        await trio.sleep(2.0)
+
+    async with checked_runtime(answer) as runtime, trio.open_nursery() as nursery:
+        await runtime.create(CHAT)
+        receipt = await runtime.send(CHAT, "hello")
+        await trio.sleep(1.0)
+        nursery.start_soon(partial(runtime.stop, CHILD, within_s=50.0))
+        assert (await receipt.result()).ok
+        await trio.sleep(0.1)
+        assert runtime.inspect(CHILD).phase == "absent"
