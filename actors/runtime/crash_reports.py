@@ -14,7 +14,6 @@ import trio
 from actors.core.ids import ChatId
 from actors.core.limits import Limits
 from actors.core.supervision import ExitReason
-from actors.errors import StoreError
 from actors.ports import Clock, Journal
 from actors.runtime.frames import frames_in
 from actors.runtime.recorder import Recorder
@@ -107,7 +106,7 @@ class CrashReports:
         with trio.move_on_after(self._limits.phase_s):
             try:
                 events = await self._journal.events(ChatId(chat_id), max(0, seq - rows), rows)
-            except (StoreError, OSError):
+            except Exception:  # noqa: BLE001 - a journal may fail in any way, and this is no reason to end with it
                 return ()
             return tuple(
                 EventFacts(event.seq, str(event.body.__struct_config__.tag), getattr(event.body, "turn", 0))

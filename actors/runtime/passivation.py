@@ -52,7 +52,11 @@ class Passivator:
             with trio.CancelScope(deadline=self._next_s) as self._scope:
                 await trio.sleep_forever()
             self._next_s = math.inf
-            await self.look()
+            try:
+                await self.look()
+            except BaseException:
+                self._wake_by(self._services.clock.now_s() + LOOK_S_MAX)  # who starts anew looks again
+                raise
 
     async def look(self) -> None:
         """Look at every session in memory once, and ask those to leave that are chosen."""

@@ -131,3 +131,19 @@ async def test_i4_what_waits_when_the_runtime_closes_is_reported_all_the_same(au
         journal.heal()
         journal.plan("events", Hangs())
     assert [record["event"] for record in records_of(log)].count("session.crash_report") == 1
+
+
+async def test_i4_a_journal_that_fails_in_a_way_of_its_own_costs_a_report_its_events_alone(
+    autojump_clock: MockClock,
+) -> None:
+    """The crash of one session ends no service, and so not the runtime."""
+    journal = FaultyJournal(MemoryJournal())
+    scripted = ScriptedAgent([Say("ok")], {(CHAT, 1): [Raise(ValueError)]})
+    async with checked_runtime(scripted, store=journal) as runtime:
+        await runtime.create(CHAT)
+        journal.plan("events", Fails(RuntimeError("a bug of the journal")), times=1)
+        await (await runtime.send(CHAT, "hello")).result()
+        await trio.sleep(10.0)
+        (report,) = runtime.crash_reports()
+        assert report.events == ()
+        assert runtime.statistics().service_restarts == 0

@@ -1,5 +1,6 @@
 """A session at rest leaves memory and comes back for the next message: nothing is lost, and order holds."""
 
+from collections.abc import Sequence
 from io import BytesIO
 
 import pytest
@@ -8,6 +9,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from actors import ChatId, Limits, Session, agent
 from actors.core.limits import MIB
+from actors.core.passivation import Choice, Facts, choose
 from actors.store.memory import MemoryJournal, MemoryStore
 from actors.testing import (
     Ask,
@@ -298,3 +300,21 @@ async def test_a_session_with_words_left_unsaid_is_untouched(autojump_clock: Moc
         result = await (await runtime.send(CHAT, "talk")).result()
         assert result.text == "word " * 50
         assert runtime.statistics().activations == 1
+
+
+async def test_p1_a_look_that_fails_is_made_up_for(autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service starts anew and looks again, though no session has come into memory since."""
+    looks = []
+
+    def choose_once_wrong(seen: Sequence[Facts], now_s: float, limits: Limits) -> Choice:
+        looks.append(now_s)
+        if len(looks) == 1:
+            raise ValueError
+        return choose(seen, now_s, limits)
+
+    monkeypatch.setattr("actors.runtime.passivation.choose", choose_once_wrong)
+    async with checked_runtime(limits=Limits(idle_s=10.0, residency_s=1.0)) as runtime:
+        await warm(runtime, CHAT)
+        await trio.sleep(200.0)
+        assert runtime.statistics().service_restarts == 1
+        assert resident(runtime) == set()
