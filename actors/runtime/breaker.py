@@ -39,7 +39,8 @@ class Breaker:
         failed[chat_id] = now_s  # so the oldest is always the first
         while failed[first := next(iter(failed))] <= since_s:
             del failed[first]
-        verdict = fleet(tuple(failed.values()), active, self._pause, now_s, limits)
+        running = self._pause if self.paused else None
+        verdict = running or fleet(tuple(failed.values()), active, self._pause, now_s, limits)
         if isinstance(verdict, Go):
             return None
         if isinstance(verdict, Spare):
@@ -51,7 +52,9 @@ class Breaker:
             self._recorder.record("error", "fleet.paused", failures=len(failed), sessions=active, delay_s=delay_s)
         # Who failed together shall not come back together, but soon enough to be seen to fail together again.
         spread_s = min(verdict.delay_s, limits.fleet_window_s / 2) * self._clock.dice()
-        return Joined(verdict.until_s - now_s + spread_s, tuple(failed), since_s)
+        # The others were forgiven when the pause began: to do it again for each would be their number squared.
+        forgiven = tuple(failed) if running is None else (chat_id,)
+        return Joined(verdict.until_s - now_s + spread_s, forgiven, since_s)
 
     def forget(self, chat_id: str) -> None:
         """Count a session no more: it was given up, so it is not of the active ones either."""

@@ -140,3 +140,14 @@ async def test_s4_a_pause_forgives_what_led_to_it(autojump_clock: MockClock) -> 
     assert joined.delay_s == 0.2 + 0.5 * 0.2
     assert joined.forgiven == tuple(f"live:{number}" for number in range(10))
     assert breaker.paused
+
+
+async def test_s4_a_failure_in_a_pause_looks_at_no_other_session(autojump_clock: MockClock) -> None:
+    """All that failed before were forgiven when it began; a fleet of ten thousand would pay its square."""
+    clock, limits = VirtualClock(), Bounds()
+    breaker = Breaker(limits, clock, Recorder(None, "info", limits, clock))
+    joined = [breaker.failed(f"live:{number}", 40) for number in range(40)]
+    assert joined[8] is None
+    first, *others = [each.forgiven for each in joined[9:] if each is not None]
+    assert set(first) == {f"live:{number}" for number in range(10)}
+    assert [len(each) for each in others] == [1] * 30
