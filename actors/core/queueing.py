@@ -4,7 +4,7 @@ A turn can be edited, moved, cancelled or skipped only before it begins; the one
 """
 
 from actors.core.commands import Clear, EditQueued, Pause, Reorder, Resume, Retry, Skip
-from actors.core.decision import Decision, Policy, refuse_closed
+from actors.core.decision import Decision, Policy, refuse_closed, refuse_spent
 from actors.core.effects import Refusal
 from actors.core.events import (
     EventBody,
@@ -49,6 +49,9 @@ def decide_retry(state: SessionState, command: Retry, policy: Policy) -> Decisio
     """
     if state.standing.closed:
         return refuse_closed()
+    spent = refuse_spent(state, policy)
+    if spent is not None:
+        return spent
     waiting = len(state.queue) + sum(len(item.more) for item in state.queue)
     if waiting + len(command.messages) > policy.limits.queue_turns_max:
         return Refusal(DropReason.QUEUE_FULL, f"{waiting} accepted messages wait for their turn")

@@ -122,6 +122,8 @@ def decide_recover(state: SessionState, command: Recover, policy: Policy) -> Dec
     status = TurnStatus.INTERRUPTED
     if running.ending:  # a newer message had decided before the process ended, whatever the policy is
         fate, reason, status = Fate.MARKED, running.ending, ends_as(running.ending)
+    elif state.standing.closed:  # its parent's turn has ended, and was about to cancel it
+        fate, reason = Fate.MARKED, "process_ended"
     bodies: list[EventBody] = [*seals(running, status), *left_prompts(state, running, status, reason, policy)]
     turn, attempt = running.turn, running.attempt
     if fate in {Fate.MARKED, Fate.SPENT}:

@@ -34,9 +34,12 @@ def seals(running: RunningTurn, status: TurnStatus) -> list[EventBody]:
 def left_prompts(
     state: SessionState, running: RunningTurn, status: TurnStatus, reason: str, policy: Policy
 ) -> tuple[EventBody, ...]:
-    """Close the questions of an ending attempt; what an interruption leaves open may still be answered."""
+    """Close the questions of an ending attempt; what an interruption leaves open may still be answered.
+
+    In a session that takes nothing more nobody wants the answers.
+    """
     if not running.prompts:
         return ()
-    if status is TurnStatus.INTERRUPTED and reason not in _CLOSES_PROMPTS:
+    if status is TurnStatus.INTERRUPTED and reason not in _CLOSES_PROMPTS and not state.standing.closed:
         return surplus_prompts(state, running, policy.limits.prompts_max)
     return tuple(PromptClosed(running.turn, prompt.prompt) for prompt in running.prompts)

@@ -142,7 +142,7 @@ def _finish(state: SessionState, command: Finish, policy: Policy, now_s: float) 
     status, reason, hidden = command.status, command.reason, False
     if running.ending:
         status, reason, hidden = ends_as(running.ending), running.ending, running.ending == ROLLED_BACK
-    again = command.again and not running.ending
+    again = command.again and not running.ending and not state.standing.closed
     bodies = list(command.bodies)
     if running.part or running.calls or running.prompts or not _is_settled(command.bodies):
         for body in command.bodies:

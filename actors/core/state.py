@@ -389,8 +389,9 @@ def _interrupted(running: RunningTurn, body: AttemptInterrupted) -> QueuedTurn:
     """Queue a turn again whose attempt was interrupted, with what it said or without."""
     again = attrs.evolve(running.queued, attempts=body.attempt, prompts=running.prompts_total)
     if not body.keep:
-        opening = (*again.more, *running.steered, *running.steering)
-        return _without_words(attrs.evolve(again, more=opening) if len(opening) > len(again.more) else again)
+        if running.steered or running.steering:
+            again = attrs.evolve(again, more=_by_seq(*again.more, *running.steered, *running.steering))
+        return _without_words(again)
     first = again.background.first_attempt or body.attempt
     background = attrs.evolve(
         again.background,
@@ -408,8 +409,12 @@ def _without_words(item: QueuedTurn) -> QueuedTurn:
     if not known.first_attempt:
         return item
     background = attrs.evolve(known, first_attempt=0, messages=0, calls=0, steered=())
-    more = sorted((*item.more, *known.steered), key=lambda message: message.seq)
-    return attrs.evolve(item, more=tuple(more), background=background)
+    return attrs.evolve(item, more=_by_seq(*item.more, *known.steered), background=background)
+
+
+def _by_seq(*messages: UserMessage) -> tuple[UserMessage, ...]:
+    """Put messages in the order of their acceptance, in whichever order they were taken."""
+    return tuple(sorted(messages, key=lambda message: message.seq))
 
 
 def _resumed(state: SessionState, running: RunningTurn) -> SessionState:

@@ -334,7 +334,7 @@ def _contradiction(db: apsw.Connection, chat_id: ChatId) -> str:
         return "a reminder is not what its events come to"
     stored = _stored_messages(db, chat, turns)
     differing = sorted(key for key in stored.keys() | messages.keys() if stored.get(key) != messages.get(key))
-    return f"message {differing[0]} is not what its events come to" if differing else ""
+    return f"message {differing[0][0]} is not what its events come to" if differing else ""
 
 
 def _events(db: apsw.Connection, chat: int, chat_id: ChatId) -> Iterator[Event]:
@@ -411,35 +411,38 @@ def _reminders(db: apsw.Connection, chat: int) -> list[tuple[str, int, int, floa
     return [(str(key), int(seq), int(tick), float(due_s)) for key, seq, tick, due_s in db.execute(statement, (chat,))]
 
 
+_Named = tuple[str, int]
+"""The id of a message and the number of its first event: a message from before the first turn may have any id."""
+
 _Shape = tuple[int, int, int, str, tuple[tuple[str, str, int], ...]]
 """Turn, attempt, number of the first event, role, and of every part its kind, status and length."""
 
 
-def _shown(messages: tuple[Message, ...]) -> dict[str, _Shape]:
+def _shown(messages: tuple[Message, ...]) -> dict[_Named, _Shape]:
     """Take of messages what rows can say about them."""
-    shapes: dict[str, _Shape] = {}
+    shapes: dict[_Named, _Shape] = {}
     for message in messages:
         parts = tuple(
             # The row of a result says that its text is complete; how the call ended is said by the row of the call.
             (part.kind, "complete" if part.kind == "tool_result" else part.status, len(part.text))
             for part in message.parts
         )
-        shapes[message.message_id] = (message.turn, message.attempt, message.seq, message.role, parts)
+        shapes[message.message_id, message.seq] = (message.turn, message.attempt, message.seq, message.role, parts)
     return shapes
 
 
-def _stored_messages(db: apsw.Connection, chat: int, turns: dict[int, TurnRow]) -> dict[str, _Shape]:
+def _stored_messages(db: apsw.Connection, chat: int, turns: dict[int, TurnRow]) -> dict[_Named, _Shape]:
     """Read the messages that the rows say a transcript has, those of attempts that were set aside left out."""
-    shapes: dict[str, _Shape] = {}
+    shapes: dict[_Named, _Shape] = {}
     for turn, attempt, seq, role, message_id, kind, status, characters in db.execute(_MESSAGES, (chat,)):
         row = turns.get(turn)
         if row is not None and row.hidden and row.ended_seq is not None:
             continue
         if attempt and not _is_kept(row, attempt):
             continue
-        before = shapes.get(message_id, (turn, attempt, seq, role, ()))
+        before = shapes.get((message_id, seq), (turn, attempt, seq, role, ()))
         parts = before[4] if kind is None else (*before[4], (kind, status, characters))
-        shapes[message_id] = (turn, attempt, seq, role, parts)
+        shapes[message_id, seq] = (turn, attempt, seq, role, parts)
     return shapes
 
 

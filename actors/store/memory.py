@@ -25,6 +25,7 @@ from actors.core.events import (
     PromptClosed,
     PromptExpired,
     PromptOpened,
+    QueueReordered,
     TurnEnded,
 )
 from actors.core.ids import ChatId
@@ -67,7 +68,9 @@ class _Chat:
     state: SessionState
     events: list[Event] = attrs.Factory(list)
     ended: dict[int, TurnEnded] = attrs.Factory(dict)
-    cuts: list[HistoryTruncated] = attrs.Factory(list)
+    places: dict[int, int] = attrs.Factory(dict)
+    hidden: set[int] = attrs.Factory(set)
+    """Turns that have left the transcript, by their end or by a cut: where they stood then counts, not where now."""
     keys: dict[str, tuple[int, int]] = attrs.Factory(dict)
     """From an idempotency key to the turn it names and the number of its acceptance."""
 
@@ -83,7 +86,8 @@ class _Chat:
         self.state = state
         self.keys.clear()
         self.ended.clear()
-        self.cuts.clear()
+        self.places.clear()
+        self.hidden.clear()
         for event in self.events:
             self._note(event)
 
@@ -110,16 +114,14 @@ class _Chat:
                 message = "a key names two messages"
                 raise StoreCorruptError(message, chat_id=event.chat_id, hint="look the key up before accepting it")
             self.keys[body.message_id] = (body.turn, event.seq)
+            self.places.setdefault(body.turn, body.turn)
         elif isinstance(body, TurnEnded):
             self.ended[body.turn] = body
+            self.hidden |= {body.turn} if body.hidden else set()
+        elif isinstance(body, QueueReordered):
+            self.places |= zip(body.turns, body.places, strict=True)
         elif isinstance(body, HistoryTruncated):
-            self.cuts.append(body)
-
-    def is_hidden(self, turn: int, place: int) -> bool:
-        """Say whether a turn has left the transcript, by its end or by a cut."""
-        end = self.ended.get(turn)
-        cut = any(turn <= cut.last and place >= cut.place for cut in self.cuts)
-        return cut or (end is not None and end.hidden)
+            self.hidden |= {turn for turn, place in self.places.items() if turn <= body.last and place >= body.place}
 
     def judge(self, expected_seq: int, events: tuple[Event, ...]) -> Outcome | None:
         """Say that events were written already, or do not follow; None if they follow."""
@@ -297,12 +299,12 @@ class MemoryJournal(Journal):
             return None
         messages = chat.transcript(showing_hidden=True).messages()
         of_turn = tuple(message for message in messages if message.turn == turn)
-        return Recorded(chat.found(turn, event.seq), chat.is_hidden(turn, turn_place(of_turn[0])), of_turn)
+        return Recorded(chat.found(turn, event.seq), turn in chat.hidden, of_turn)
 
     @override
     async def find_prompt(self, chat_id: ChatId, turn: int, prompt: int) -> PromptStatus | None:
         await trio.lowlevel.checkpoint()
-        chat = self._opened().chats.get(chat_id)
+        chat = self._opened().find(chat_id)
         status: PromptStatus | None = None
         for event in () if chat is None else chat.events:
             body = event.body

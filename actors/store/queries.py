@@ -15,6 +15,7 @@ from actors.core.commands import Parent
 from actors.core.events import (
     Event,
     EventBody,
+    HistoryTruncated,
     MessageAccepted,
     PromptAnswered,
     PromptExpired,
@@ -226,7 +227,8 @@ def find(db: apsw.Connection, chat_id: ChatId, message_id: str) -> Found | None:
 def find_prompt(db: apsw.Connection, chat_id: ChatId, turn: int, prompt: int) -> PromptStatus | None:
     """Read where a question stands."""
     found = db.execute(
-        "SELECT status FROM session JOIN prompt USING (chat) WHERE chat_id=? AND turn=? AND prompt=?",
+        "SELECT status FROM address JOIN prompt USING (chat) WHERE chat_id=? AND turn=? AND prompt=?"
+        " ORDER BY attempt DESC LIMIT 1",  # an older version gave questions of two attempts the same number
         (chat_id, turn, prompt),
     ).get
     return None if found is None else PromptStatus(found)
@@ -289,7 +291,7 @@ def turn(db: apsw.Connection, chat_id: ChatId, number: int) -> Recorded | None:
     last = ended_seq or db.execute("SELECT max(seq) FROM event WHERE chat=?", (chat,)).get or 0
     transcript = Transcript(showing_hidden=True)
     for event in _between(db, chat, accepted_seq - 1, last, chat_id):
-        if getattr(event.body, "turn", None) == number or type(event.body) is QueueReordered:
+        if getattr(event.body, "turn", None) == number or isinstance(event.body, QueueReordered | HistoryTruncated):
             transcript.add(event)
     return Recorded(found, bool(hidden), transcript.messages())
 

@@ -321,3 +321,13 @@ def test_what_is_to_be_stopped_says_why() -> None:
         outcome = under(overlap).play([Send(), Send()]).taken[-1].outcome
         assert isinstance(outcome, Decision)
         assert outcome.effects == (StopTurn(1, reason),)
+
+
+def test_messages_of_an_attempt_that_is_set_aside_open_the_next_in_the_order_of_acceptance() -> None:
+    """In whichever order they were taken: one whose time had passed when the others were taken stays before them."""
+    play = under("steer").play([Send(), Send(patience_s=1.0), Send(), Pass(2.0), TakeSteering()])
+    running = play.state.running
+    assert running is not None
+    assert [message.seq for message in (*running.steered, *running.steering)] == [5, 4]
+    play.step(Die("retry"))
+    assert [message.seq for message in play.state.queue[0].messages] == [2, 4, 5]

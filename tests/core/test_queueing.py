@@ -7,9 +7,12 @@ from actors.core.commands import Accept, Begin, Clear, EditQueued, Pause, QueueC
 from actors.core.decision import Decision, Policy
 from actors.core.effects import Refusal
 from actors.core.events import MessageAccepted, QueuedEdited, QueueReordered, TurnEnded, TurnStarted
+from actors.core.ids import DropReason
 from actors.core.lifecycle import TurnStatus
 from actors.core.limits import Limits
 from actors.core.queueing import waits
+from actors.core.session import decide
+from actors.core.spending import Allowance
 from actors.core.state import QueuedTurn, fold
 from tests.core.play import (
     QUEUE_TURNS_MAX,
@@ -220,3 +223,13 @@ def test_a_begin_passes_over_what_has_expired() -> None:
     outcome = Play(state=state).ask_core(Begin())
     assert isinstance(outcome, Decision)
     assert [type(body) for body in outcome.bodies] == [TurnEnded, TurnStarted]
+
+
+def test_a_retry_is_no_way_round_a_budget() -> None:
+    """It begins another turn, so it is refused as a message would be."""
+    state = Play().play([Send(), End(TurnStatus.FAILED)]).state
+    again = Retry(1, (Accept("retry/1", "hello"),))
+    for turns_max, reason in ((1, DropReason.BUDGET_SPENT), (2, None)):
+        policy = Policy(Limits(), allowance=Allowance(turns_max=turns_max))
+        outcome = decide(state, again, policy, 1000.0)
+        assert (outcome.reason if isinstance(outcome, Refusal) else None) == reason

@@ -1,9 +1,32 @@
 """A session that a turn spawned: it knows its parent, and ends with it."""
 
-from actors.core.commands import Accept, CloseChild, Create, Parent, Retry, SetReminder
+import pytest
+
+from actors.core.commands import (
+    Accept,
+    Ask,
+    Begin,
+    CloseChild,
+    Command,
+    Create,
+    Finish,
+    OnInterrupted,
+    Parent,
+    Recover,
+    Retry,
+    SetReminder,
+)
 from actors.core.decision import Decision, Policy
 from actors.core.effects import Refusal
-from actors.core.events import AttemptInterrupted, EventBody, ParentEnded, ReminderSet, SessionCreated, TurnEnded
+from actors.core.events import (
+    AttemptInterrupted,
+    EventBody,
+    ParentEnded,
+    PromptClosed,
+    ReminderSet,
+    SessionCreated,
+    TurnEnded,
+)
 from actors.core.ids import ChatId, DropReason
 from actors.core.lifecycle import TurnStatus
 from actors.core.limits import Limits
@@ -16,7 +39,7 @@ PARENT = Parent(ChatId("live:1"), 3, 2, "scout")
 NOW_S = 1000.0
 
 
-def bodies_of(state: SessionState, command: Create | Accept | CloseChild) -> tuple[EventBody, ...]:
+def bodies_of(state: SessionState, command: Command) -> tuple[EventBody, ...]:
     """Decide what is not refused."""
     outcome = decide(state, command, POLICY, NOW_S)
     assert isinstance(outcome, Decision)
@@ -88,3 +111,29 @@ def test_a_closed_child_is_reminded_of_nothing_and_tries_nothing_again() -> None
         refusal = decide(closed, command, POLICY, NOW_S)
         assert isinstance(refusal, Refusal)
         assert refusal.reason is DropReason.PARENT_ENDED
+
+
+def closed_while_running(*commands: Command) -> SessionState:
+    """Make a child in whose turn something was done, and whose parent ended before its own turn had."""
+    state = child()
+    for command in (Accept("m1", "hello"), *commands, CloseChild()):
+        state = fold(state, bodies_of(state, command))
+    return state
+
+
+@pytest.mark.parametrize("policy", ["mark", "ask", "retry", "continue"])
+def test_a_child_that_outlived_its_parent_by_a_crash_never_runs_again(policy: OnInterrupted) -> None:
+    """Whatever its agent's policy is: the turn was about to be cancelled, and nobody is asked about it."""
+    state = closed_while_running(Ask(1, 1, "text", "why?", (), ()))
+    bodies = bodies_of(state, Recover(policy, 5))
+    assert bodies == (PromptClosed(1, 0), TurnEnded(1, 1, TurnStatus.INTERRUPTED, "process_ended"))
+    after = fold(state, bodies)
+    assert after.status == "idle"
+    assert after.open_prompts == ()
+    assert bodies_of(after, Begin()) == ()
+
+
+def test_a_failed_turn_of_a_child_whose_parent_has_ended_is_not_tried_again() -> None:
+    """Its failure is its end, though its agent may have tried once more."""
+    bodies = bodies_of(closed_while_running(), Finish(1, 1, TurnStatus.FAILED, error="OSError", again=True))
+    assert bodies == (TurnEnded(1, 1, TurnStatus.FAILED, error="OSError"),)

@@ -20,16 +20,22 @@ from actors.core.events import (
     AttemptInterrupted,
     Event,
     EventBody,
+    HistoryTruncated,
     MessageAccepted,
     MessageAdded,
+    PromptClosed,
+    PromptOpened,
+    QueuePaused,
+    QueueReordered,
     SeedPart,
     SessionCreated,
     StateSaved,
     TurnEnded,
     TurnStarted,
+    TurnSuperseded,
 )
 from actors.core.ids import ChatId
-from actors.core.lifecycle import TurnStatus
+from actors.core.lifecycle import PromptStatus, TurnStatus
 from actors.errors import StoreCorruptError, StoreFencedError, StoreInUseError, StoreUnavailableError
 from actors.ports import Append, Committed, Conflict, Entry, Erase, Found, Journal, Opened, Page
 from tests.store.histories import (
@@ -392,6 +398,36 @@ class _Reading(Contract):
         assert await journal.sessions("live:9", 2) == tuple(in_order[in_order.index("live:9") + 1 :][:2])
         assert await journal.sessions("live:a", 1) == ("live:b",)
         assert await journal.sessions(in_order[-1], ROWS) == ()
+
+    async def test_a_cut_hides_the_turns_that_stood_behind_it_then(self, journal: Journal) -> None:
+        """One that is moved behind the place of the cut later on stays in the history."""
+        moved = QueueReordered((4, 1), (1, 4))
+        await fill(journal, append(CHAT, 0, SessionCreated(), QueuePaused(), accepted(1), *completed(2)))
+        cancelled = TurnEnded(1, 0, TurnStatus.CANCELLED)
+        await fill(journal, append(CHAT, 6, accepted(3), HistoryTruncated(2, 2, 3), accepted(4), moved, cancelled))
+        recorded = [await journal.turn(CHAT, turn) for turn in (1, 2, 3, 4)]
+        assert [each and each.hidden for each in recorded] == [False, True, True, False]
+
+    async def test_a_turn_that_was_cut_keeps_what_it_was_handed_and_had_not_taken(self, journal: Journal) -> None:
+        """It shares the fate of the turn, so it is there when the turn is looked at or retried."""
+        handed = MessageAccepted("key-2", 1, "and?", joined="steer")
+        ends = TurnSuperseded(1, 1, hidden=True), HistoryTruncated(1, 1, 1)
+        over = TurnEnded(1, 1, TurnStatus.CANCELLED, "rolled_back", hidden=True)
+        await fill(journal, append(CHAT, 0, SessionCreated(), accepted(1), TurnStarted(1, 1), handed, *ends))
+        for bodies in ((), (over,)):
+            await fill(journal, append(CHAT, 6, *bodies))
+            recorded = await journal.turn(CHAT, 1)
+            assert recorded is not None
+            assert recorded.hidden
+            assert [message.message_id for message in recorded.messages] == ["key-1", "key-2"]
+
+    async def test_of_questions_with_one_number_the_last_counts(self, journal: Journal) -> None:
+        """Older files have them: each attempt of a turn began to count its questions anew."""
+        first = (accepted(1), TurnStarted(1, 1), PromptOpened(1, 1, 0, "text", "why?"), PromptClosed(1, 0))
+        again = (AttemptInterrupted(1, 1), TurnStarted(1, 2), PromptOpened(1, 2, 0, "text", "why?"))
+        await fill(journal, append(CHAT, 0, SessionCreated(), *first))
+        await fill(journal, append(CHAT, 5, *again))
+        assert await journal.find_prompt(CHAT, 1, 0) is PromptStatus.OPEN
 
 
 class JournalContract(_Ownership, _Writing, _Reading):

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Sequence
 
-from actors.core.events import Event, HistoryTruncated, MessageAccepted
+from actors.core.events import Event, HistoryTruncated, MessageAccepted, QueueReordered
 from actors.core.transcript import Transcript, turn_place
 from actors.ports import Found, Journal, Page, Recorded
 from tests.store.histories import CHAT, ends_of, keys_of, messages_of, state_of
@@ -59,6 +59,10 @@ def recorded_of(events: Sequence[Event], turn: int) -> Recorded | None:
     for event in events:
         transcript.add(event)
     messages = tuple(message for message in transcript.messages() if message.turn == turn)
-    cuts = [event.body for event in events if isinstance(event.body, HistoryTruncated)]
-    cut = any(turn <= body.last and turn_place(messages[0]) >= body.place for body in cuts)
+    place, cut = turn, False  # where it stood when the history was cut counts, not where it came to stand after
+    for event in events[opening[0].seq :]:
+        if isinstance(event.body, QueueReordered):
+            place = dict(zip(event.body.turns, event.body.places, strict=True)).get(turn, place)
+        elif isinstance(event.body, HistoryTruncated):
+            cut = cut or (turn <= event.body.last and place >= event.body.place)
     return Recorded(found, cut or (end is not None and end.hidden), messages)

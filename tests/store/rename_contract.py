@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from actors.core.events import Event, SessionCreated, SessionMigrated, StateSaved, TurnStarted
+from actors.core.events import Event, PromptOpened, SessionCreated, SessionMigrated, StateSaved, TurnStarted
 from actors.core.ids import ChatId
+from actors.core.lifecycle import PromptStatus
 from actors.errors import StoreCorruptError, StoreFencedError
 from actors.ports import Alias, Append, Committed, Conflict, Entry, Erase, Found, Journal, Opened, Page, Rename
 from tests.store.histories import CHAT, OTHER, append, created, events_of, state_of
@@ -38,6 +39,12 @@ class RenameContract:
         await self._check_moved(drafted, place, 7)
         await fill(drafted, append(LIVE, 7, accepted(3)))
         assert await numbers(drafted, DRAFT) == await numbers(drafted, LIVE) == [1, 2, 3, 4, 5, 6, 7, 8]
+
+    async def test_promise_path_34_a_question_is_found_by_either_id(self, drafted: Journal) -> None:
+        """As everything that is read of one session is."""
+        await fill(drafted, append(DRAFT, 6, PromptOpened(2, 1, 0, "text", "why?")), renamed(7))
+        for chat_id in (DRAFT, LIVE):
+            assert await drafted.find_prompt(chat_id, 2, 0) is PromptStatus.OPEN
 
     async def test_promise_path_34_the_same_entry_again_is_recognised_whatever_followed(self, drafted: Journal) -> None:
         """A lost answer is settled by asking again, alone or in a group."""

@@ -8,6 +8,8 @@ import apsw
 import pytest
 import trio
 
+from actors.core.commands import Seed
+from actors.core.events import SeedPart
 from actors.core.ids import ChatId
 from actors.errors import StoreSchemaError, StoreUnavailableError
 from actors.host import open_runtime
@@ -252,3 +254,13 @@ async def test_doctor_holds_the_ids_of_a_session_against_its_events(store: Path)
     ):
         change(store, statement)
         assert faults(store)["aliases"].startswith(detail), statement
+
+
+async def test_a_message_from_before_the_first_turn_may_have_the_key_of_one_of_a_turn(tmp_path: Path) -> None:
+    """They are two messages: a store with both is sound."""
+    path = tmp_path / "s.db"
+    async with open_runtime(path, agent=assistant) as runtime:
+        seed = Seed("one", "user", (SeedPart("text", "said before"),))
+        await runtime.create(CHATS[0], history=[seed])
+        await (await runtime.send(CHATS[0], "hello", message_id="one")).result()
+    assert faults(path) == {}
