@@ -11,7 +11,7 @@ import attrs
 from actors.core.commands import Accept
 from actors.core.decision import Decision, Policy
 from actors.core.effects import Refusal, StopTurn
-from actors.core.events import EventBody, MessageAccepted, TurnEnded, TurnSuperseded
+from actors.core.events import EventBody, MessageAccepted, QueueReordered, TurnEnded, TurnSuperseded
 from actors.core.ids import DropReason
 from actors.core.lifecycle import TurnStatus
 from actors.core.prompts import end_queued
@@ -60,7 +60,7 @@ def messages_waiting(state: SessionState) -> int:
 
 
 def requeue(state: SessionState, running: RunningTurn) -> tuple[EventBody, ...]:
-    """Give turns of their own to the messages that an ending turn has not taken.
+    """Give turns of their own to the messages that an ending turn has not taken, before what was accepted after them.
 
     In a session that takes nothing more, since its parent has ended, those turns end at once.
     """
@@ -76,8 +76,28 @@ def requeue(state: SessionState, running: RunningTurn) -> tuple[EventBody, ...]:
         for number, message in enumerate(running.steering, 1)
     )
     if not state.standing.closed:
-        return moved
+        return (*moved, *_in_order(state, running, moved))
     return (*moved, *(TurnEnded(body.turn, 0, TurnStatus.CANCELLED, "parent_ended") for body in moved))
+
+
+def _in_order(
+    state: SessionState, running: RunningTurn, moved: tuple[MessageAccepted, ...]
+) -> tuple[QueueReordered, ...]:
+    """Put turns of messages that were handed to a turn where they belong by their acceptance, if they do not stand so.
+
+    A person may have reordered what waits; each is put before the first that came after it.
+    """
+    waiting = [item for item in state.queue if not item.begun]
+    if not waiting:
+        return ()
+    ordered = [(item.seq, item.turn) for item in waiting]
+    for message, body in zip(running.steering, moved, strict=True):
+        behind = (number for number, (seq, _) in enumerate(ordered) if seq > message.seq)
+        ordered.insert(next(behind, len(ordered)), (message.seq, body.turn))
+    turns = tuple(turn for _, turn in ordered)
+    if turns[len(waiting) :] == tuple(body.turn for body in moved):
+        return ()
+    return (QueueReordered(turns, (*(item.place for item in waiting), *(body.turn for body in moved))),)
 
 
 def ends_as(ending: str) -> TurnStatus:

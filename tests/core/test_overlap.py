@@ -331,3 +331,13 @@ def test_messages_of_an_attempt_that_is_set_aside_open_the_next_in_the_order_of_
     assert [message.seq for message in (*running.steered, *running.steering)] == [5, 4]
     play.step(Die("retry"))
     assert [message.seq for message in play.state.queue[0].messages] == [2, 4, 5]
+
+
+@pytest.mark.rule("M4")
+@pytest.mark.parametrize("last", [End(TurnStatus.COMPLETED), Die("mark")])
+def test_m4_what_a_turn_was_handed_and_did_not_take_begins_before_what_was_accepted_later(last: Step) -> None:
+    """Though that was given its own turn first, since the running one had been handed all it may be."""
+    play = under("steer").play([Send()] * 3 + [TakeSteering()] + [Send()] * 2 + [last, Start(), DONE, DONE])
+    queued, moved = [body for body in play.bodies if isinstance(body, MessageAccepted)][4:]
+    assert (queued.turn, moved.turn, moved.moved_from) == (2, 3, 1)
+    assert [body.turn for body in play.bodies if isinstance(body, TurnStarted)] == [1, 3, 2]
