@@ -86,7 +86,7 @@ class Receipts:
             ready = Reply()
             ref.mailbox.post_control(ready, Prepare(ready, history=False))
             await ready.wait()
-        if ref is not None and ref.phase in _RUNS:
+        if ref is not None:
             result = await self._wait(ref, receipt)
             if result is not None:
                 return result
@@ -94,7 +94,7 @@ class Receipts:
 
     async def _wait(self, ref: Ref, receipt: Receipt) -> TurnResult | None:
         """Wait for the turn that the message is in, wherever it moves; None if it is not open, or not any more."""
-        while True:
+        while ref.phase in _RUNS:  # nobody would ever be told by one that has ended
             turn = receipt.turn
             reply = ref.wait_turn(turn)
             if reply is None:
@@ -110,6 +110,7 @@ class Receipts:
             if receipt.message_id not in answer.turns:
                 return answer.result
             receipt.turn = answer.turns[receipt.message_id]
+        return None
 
     async def _look_up(self, ref: Ref | None, receipt: Receipt) -> TurnResult:
         """Read how the turn of a message has ended."""
@@ -117,10 +118,7 @@ class Receipts:
         found = await journal.find(chat_id, receipt.message_id)
         if found is not None and found.turn != receipt.turn:  # it has moved since the receipt was given
             receipt.turn = found.turn
-            result = None if ref is None else await self._wait(ref, receipt)
-            if result is not None:
-                return result
-            found = await journal.find(chat_id, receipt.message_id)
+            return await self.result(receipt)  # in the session that is live now, which may be another one
         if found is None:
             raise refused(DropReason.DELETED_CHAT, chat_id=chat_id)
         if found.status in {"queued", "running"}:

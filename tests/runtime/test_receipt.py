@@ -84,3 +84,30 @@ async def test_a_cancellation_of_what_has_ended_changes_nothing(autojump_clock: 
         assert (await receipt.result()).ok
         for _ in range(2):
             assert (await receipt.cancel()).ok
+
+
+async def test_who_waits_for_a_message_that_moves_as_its_session_ends_is_told(autojump_clock: MockClock) -> None:
+    """It has a turn of its own then, which nobody will come to in this life; the next one answers it."""
+    scripted = ScriptedAgent(scripts={(CHAT, 1): [Wait(100.0)]})
+    async with checked_runtime(agent(scripted, overlap="steer")) as runtime:
+        await runtime.create(CHAT)
+        await runtime.send(CHAT, "first")
+        receipt = await runtime.send(CHAT, "second")
+        assert receipt.turn == 1
+        told = 0
+
+        async def wait() -> None:
+            nonlocal told
+            with pytest.raises(UnavailableError):
+                await receipt.result()
+            told += 1
+
+        with trio.fail_after(50.0):
+            async with trio.open_nursery() as nursery:
+                for _ in range(20):
+                    nursery.start_soon(wait)
+                await trio.sleep(1.0)
+                await runtime.stop(CHAT)
+        assert told == 20
+        assert (await (await runtime.send(CHAT, "third")).result()).ok
+        assert (await receipt.result()).turn == 2
