@@ -10,7 +10,9 @@ from actors.runtime.registry import Registry
 
 POLL_S: Final = 0.005
 _BEGINNING: Final = frozenset({SessionPhase.ACTIVATING, SessionPhase.RESTARTING})
-_AT_WORK: Final = frozenset({SessionPhase.ACTIVE, SessionPhase.ACTIVATING, SessionPhase.STOPPING})
+_AT_WORK: Final = frozenset(
+    {SessionPhase.ACTIVE, SessionPhase.ACTIVATING, SessionPhase.SUSPENDED, SessionPhase.STOPPING}
+)
 
 
 async def drain(registry: Registry, ref: Ref, within_s: float) -> None:
@@ -41,4 +43,5 @@ def _has_work(ref: Ref) -> bool:
 def _is_moving(ref: Ref) -> bool:
     """Say whether anything of a session is on its way."""
     box = ref.mailbox
-    return bool(ref.turn or ref.writing or box.messages or box.inner or box.control or not box.parked)
+    waiting = box.messages and not ref.suspended  # one that is suspended will not come to them
+    return bool(ref.turn or ref.writing or waiting or box.inner or box.control or not box.parked)

@@ -147,3 +147,25 @@ async def test_l4_asking_for_a_stop_again_and_again_gives_no_more_time(autojump_
                 await runtime.stop(CHAT)
         assert trio.current_time() < 5.0
         await trio.sleep(60.0)
+
+
+async def test_i1_a_suspended_session_drains_as_far_as_it_goes_on(autojump_clock: MockClock) -> None:
+    """Its turn has the time that all turns have at the end; the messages that it does not take hold nothing up."""
+    ended: list[str] = []
+
+    async def answer(turn: Turn) -> None:
+        await trio.sleep(1.0)
+        ended.append(turn.text)
+
+    async def receive(_: Session, payload: object) -> None:
+        ended.append(str(payload))
+
+    made = agent(answer, receive=receive)
+    async with open_runtime(MemoryJournal(), agent=made, clock=VirtualClock()) as runtime:
+        await runtime.create(CHAT)
+        await runtime.send(CHAT, "hello")
+        runtime.suspend(CHAT)
+        await runtime.tell(CHAT, "told")
+        await trio.sleep(0.1)
+    assert ended[0] == "hello"
+    assert trio.current_time() < 2.0
