@@ -7,11 +7,15 @@ from typing import Final
 
 import attrs
 
+from actors.core.events import EventBody, UsageAdded
 from actors.errors import ConfigurationError
 
 MILLIONTHS: Final = 1_000_000
 COST_MAX: Final = 1e12
 """Beyond it a cost could not be counted to its millionth."""
+TOKENS_MAX: Final = 10**15
+TOTAL_MAX: Final = 1 << 60
+"""Where counting stops: two of it are a number that a store can still hold, so no sum fails."""
 
 
 @attrs.frozen
@@ -23,8 +27,9 @@ class Usage:
     turns_before: int = 0
 
     def plus(self, more: "Usage") -> "Usage":
-        """Add what was spent besides."""
-        return Usage(self.tokens + more.tokens, self.cost_millionths + more.cost_millionths, self.turns_before)
+        """Add what was spent besides; a total stays where counting stops."""
+        tokens = min(self.tokens + more.tokens, TOTAL_MAX)
+        return Usage(tokens, min(self.cost_millionths + more.cost_millionths, TOTAL_MAX), self.turns_before)
 
     @property
     def cost(self) -> float:
@@ -66,9 +71,18 @@ def millionths(cost: float) -> int:
 
 def checked_usage(tokens: object, cost: object, chat_id: object) -> Usage:
     """Make a usage of what a turn says it has spent. Raises ConfigurationError for what is no such number."""
-    counted = type(tokens) is int and tokens >= 0
+    counted = type(tokens) is int and 0 <= tokens < TOKENS_MAX
     if not counted or isinstance(cost, bool) or not isinstance(cost, int | float) or not 0 <= cost < COST_MAX:
         message = f"tokens is {tokens!r:.40} and cost is {cost!r:.40}"
         raise ConfigurationError(message, chat_id=chat_id, hint="give a whole number and a number, both from 0")
     assert isinstance(tokens, int), "it was counted above"
     return Usage(tokens, millionths(cost))
+
+
+def add_usage(bodies: list[EventBody], turn: int, more: Usage) -> None:
+    """Add what a turn has spent to what it has not had written yet; an agent that only spends fills no memory."""
+    last = bodies[-1] if bodies else None
+    if isinstance(last, UsageAdded):
+        del bodies[-1]
+        more = more.plus(Usage(last.tokens, last.cost_millionths))
+    bodies.append(UsageAdded(turn, more.tokens, more.cost_millionths))

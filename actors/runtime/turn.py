@@ -15,12 +15,12 @@ from trio.lowlevel import checkpoint, checkpoint_if_cancelled
 from actors.core.commands import Parent
 from actors.core.draft import Draft, Segment, with_text
 from actors.core.envelope import Origin, clean_text, json_text
-from actors.core.events import AnsweredPrompt, EventBody, TextAppended, UsageAdded
+from actors.core.events import AnsweredPrompt, EventBody, TextAppended
 from actors.core.guards import Guards
 from actors.core.ids import ChatId
 from actors.core.lifecycle import PartStatus, ToolStatus
 from actors.core.limits import Limits
-from actors.core.spending import checked_usage
+from actors.core.spending import add_usage, checked_usage
 from actors.core.state import SessionState
 from actors.core.transcript import History, Message
 from actors.errors import ConfigurationError, GuardError, TurnOverError
@@ -223,7 +223,7 @@ class Turn:
         """
         self._check_open()
         more = checked_usage(tokens, cost, self.chat_id)
-        self._bodies.append(UsageAdded(self.number, more.tokens, more.cost_millionths))
+        add_usage(self._bodies, self.number, more)
         self.usage = self.usage.plus(more)
         self.guards.spend(self.usage, self._port.allowance())
         self._check_guards()

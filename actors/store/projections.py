@@ -42,6 +42,7 @@ from actors.core.events import (
     UsageAdded,
 )
 from actors.core.lifecycle import PromptStatus, ToolStatus, TurnStatus
+from actors.core.spending import TOTAL_MAX
 from actors.core.state import ROLLED_BACK, SUPERSEDED
 from actors.core.transcript import made_message_id
 
@@ -109,9 +110,10 @@ UPDATE_REMINDER = "UPDATE reminder SET tick=?, due_s=? WHERE chat=? AND key=?"
 DELETE_REMINDER = "DELETE FROM reminder WHERE chat=? AND key=?"
 SET_OVERLAP = "UPDATE session SET overlap=? WHERE chat=?"
 SET_PAUSED = "UPDATE session SET paused=? WHERE chat=?"
-UPDATE_USAGE = (  # one that sets turns_before begins anew
-    "UPDATE session SET tokens=iif(?3 IS NULL, tokens+?1, 0),"
-    " cost_millionths=iif(?3 IS NULL, cost_millionths+?2, 0), turns_before=coalesce(?3, turns_before) WHERE chat=?4"
+UPDATE_USAGE = (  # one that sets turns_before begins anew; ?5 is where counting stops
+    "UPDATE session SET tokens=iif(?3 IS NULL, min(tokens+?1, ?5), 0),"
+    " cost_millionths=iif(?3 IS NULL, min(cost_millionths+?2, ?5), 0),"
+    " turns_before=coalesce(?3, turns_before) WHERE chat=?4"
 )
 HIDE_TURNS = "UPDATE turn SET hidden=1 WHERE chat=? AND turn<=? AND coalesce(place,turn)>=?"
 LEAVE_STEERING = (  # of a running turn that stands behind a cut
@@ -314,9 +316,9 @@ class Rows:
                     for number, part in enumerate(body.parts)
                 ]
             case UsageAdded():
-                self.in_sequence.append((UPDATE_USAGE, (body.tokens, body.cost_millionths, None, chat)))
+                self.in_sequence.append((UPDATE_USAGE, (body.tokens, body.cost_millionths, None, chat, TOTAL_MAX)))
             case BudgetReset():
-                self.in_sequence.append((UPDATE_USAGE, (0, 0, body.turns, chat)))
+                self.in_sequence.append((UPDATE_USAGE, (0, 0, body.turns, chat, TOTAL_MAX)))
             case SessionCreated():
                 if body.parent:
                     add[SET_PARENT].append((body.parent, chat))

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from actors.core.commands import Accept, ResetBudget
 from actors.core.decision import Decision, Policy, refuse_spent
 from actors.core.effects import Refusal
-from actors.core.events import BudgetReset, UsageAdded
+from actors.core.events import BudgetReset, EventBody, UsageAdded
 from actors.core.ids import DropReason
 from actors.core.limits import Limits
 from actors.core.session import decide
-from actors.core.spending import COST_MAX, Allowance, Usage, checked_usage, millionths
+from actors.core.spending import COST_MAX, TOKENS_MAX, TOTAL_MAX, Allowance, Usage, add_usage, checked_usage, millionths
 from actors.core.state import SessionState, evolve, fold
 from actors.errors import ConfigurationError
 from tests.core.play import CHAT
@@ -67,10 +67,41 @@ def test_a_message_is_refused_while_the_budget_is_spent_and_taken_once_it_was_re
 
 @pytest.mark.parametrize(
     ("tokens", "cost"),
-    [(-1, 0.0), (True, 0.0), (1.0, 0.0), ("1", 0.0), (0, -0.1), (0, float("nan")), (0, COST_MAX), (0, True), (0, "1")],
+    [
+        (-1, 0.0),
+        (True, 0.0),
+        (TOKENS_MAX, 0.0),
+        (1.0, 0.0),
+        ("1", 0.0),
+        (0, -0.1),
+        (0, float("nan")),
+        (0, COST_MAX),
+        (0, True),
+        (0, "1"),
+    ],
 )
 def test_what_is_no_such_number_is_refused(tokens: object, cost: object) -> None:
     """The agent's mistake, told with what to give."""
     with pytest.raises(ConfigurationError, match="tokens is") as caught:
         checked_usage(tokens, cost, CHAT)
     assert caught.value.hint
+
+
+def test_a_total_stays_where_counting_stops() -> None:
+    """Whatever an agent says it has spent, and however often: no sum becomes a number that cannot be stored."""
+    most = checked_usage(TOKENS_MAX - 1, COST_MAX / 2, CHAT)
+    assert most.tokens < TOTAL_MAX
+    assert most.cost_millionths < TOTAL_MAX
+    total = Usage(TOTAL_MAX - 1, TOTAL_MAX - 1, 7).plus(most)
+    assert total == Usage(TOTAL_MAX, TOTAL_MAX, 7)
+    assert 2 * TOTAL_MAX < 1 << 63
+
+
+def test_what_was_spent_in_a_row_is_written_as_one_event() -> None:
+    """So that what waits to be written does not grow; what was said between stays where it is."""
+    bodies: list[EventBody] = []
+    for tokens in (1, 2, 3):
+        add_usage(bodies, 4, Usage(tokens, 10))
+    bodies.append(BudgetReset(1))
+    add_usage(bodies, 4, Usage(5))
+    assert bodies == [UsageAdded(4, 6, 30), BudgetReset(1), UsageAdded(4, 5, 0)]

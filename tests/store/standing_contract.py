@@ -8,8 +8,11 @@ from actors.core.events import (
     ReminderSet,
     ReminderSkipped,
     SessionCreated,
+    TurnStarted,
+    UsageAdded,
 )
 from actors.core.ids import ChatId
+from actors.core.spending import TOTAL_MAX, Usage
 from actors.core.state import SessionState, fold
 from actors.ports import Appointment, Erase, Journal
 from tests.store.histories import CHAT, OTHER, append, created
@@ -77,3 +80,12 @@ class StandingContract(Contract):
                 assert await journal.load(parted) == fold(SessionState(parted), tuple(bodies[: seq + 1]))
         for chat_id in (whole, parted):
             assert await journal.load(chat_id) == fold(SessionState(chat_id), tuple(bodies))
+
+    async def test_what_a_session_has_spent_is_counted_up_to_what_can_be_stored(self, journal: Journal) -> None:
+        """In one group and in several, and the rows say what the events come to."""
+        most = UsageAdded(1, TOTAL_MAX, TOTAL_MAX)
+        await fill(journal, append(CHAT, 0, SessionCreated(), accepted(1), TurnStarted(1, 1), most, most))
+        await fill(journal, append(CHAT, 5, most))
+        state = await journal.load(CHAT)
+        assert state is not None
+        assert state.standing.usage == Usage(TOTAL_MAX, TOTAL_MAX)
