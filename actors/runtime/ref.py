@@ -251,6 +251,8 @@ class Ref:
                 answer: TurnResult | Moved = Moved(result, turns) if turns else result
                 for reply in self._waiters.pop(body.turn):
                     reply.set(answer)
+        if not self._waiters:
+            self._waiters.clear()  # one that was emptied item by item keeps its table, 160 bytes
 
     def _said(self, turn: int, events: tuple[Event, ...]) -> str:
         """Join what the agent said in a turn that ends in these events."""
