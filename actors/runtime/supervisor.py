@@ -407,6 +407,8 @@ class Supervisor:
         self._registry.remove(ref)
         self._services.monitors.tell(ref.chat_id, self._down(ref), ref.incarnation)
         self._registry.note_end(ref, self._services.clock.now_s())
+        if ref.erased:
+            self._services.tracing.forget(ref.chat_id)
         ref.broadcast.close()
         for reply in ref.ending:
             _ = reply.set(None) if error is None else reply.fail(error)

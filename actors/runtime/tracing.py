@@ -139,6 +139,13 @@ class Tracing:
         if not tracer.traces and not tracer.hooks and self.tracers.pop(tracer.chat_id, None) is not None:
             self.attached(tracer.chat_id, None)
 
+    def forget(self, chat_id: ChatId) -> None:
+        """Take the hooks of a session out that was erased: nobody could do it any more; a trace ends with its block."""
+        tracer = self.tracers.get(chat_id)
+        if tracer is not None:
+            tracer.hooks.clear()
+            self.close(tracer)
+
     def rename(self, old_id: ChatId, new_id: ChatId) -> None:
         """Go on telling who traces a session that has another id now."""
         tracer = self.tracers.pop(old_id, None)

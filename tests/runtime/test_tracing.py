@@ -246,3 +246,16 @@ async def test_a_trace_goes_on_when_its_session_gets_another_id(autojump_clock: 
         seen = [record async for record in trace]
         assert [record.chat_id for record in seen if record.what == "ask"] == ["draft:a", "live:b"]
         assert runtime._services.tracing.tracers == {}  # noqa: SLF001 - as above
+
+
+async def test_the_hooks_of_a_session_end_with_its_deletion(autojump_clock: MockClock) -> None:
+    """They are told of it; after it nobody could take them out, since there is no such session."""
+    told: list[TraceRecord] = []
+    async with checked_runtime() as runtime:
+        for number in range(3):
+            chat = await runtime.create(f"live:{number}")
+            runtime.install(chat, told.append)
+            await (await runtime.send(chat, "hello")).result()
+            await runtime.delete(chat)
+            assert told[-1].what == "deleted"
+        assert not runtime._services.tracing.tracers  # noqa: SLF001 - what would be left behind
