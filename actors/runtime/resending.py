@@ -36,15 +36,17 @@ class Resending:
         One that is refused again is a new dead letter beside the old one.
         """
         taken: list[int] = []
-        for letter in self._services.accounts.dead_letters.select(chat_id, reason):
-            if not letter.whole:
-                continue
-            try:
-                await self._send(letter)
-            except RefusedError:
-                continue
-            taken.append(letter.number)
-        self._services.accounts.dead_letters.discard(taken)
+        try:
+            for letter in self._services.accounts.dead_letters.select(chat_id, reason):
+                if not letter.whole:
+                    continue
+                try:
+                    await self._send(letter)
+                except RefusedError:
+                    continue
+                taken.append(letter.number)
+        finally:  # or what was taken would be sent once more by whoever goes on with the rest
+            self._services.accounts.dead_letters.discard(taken)
         return tuple(taken)
 
     async def _send(self, letter: DeadLetter) -> tuple[Ref, Accepted] | None:

@@ -163,3 +163,31 @@ async def test_what_was_in_a_mailbox_when_its_session_ended_is_whole(autojump_cl
     assert (letter.kind, letter.payload, letter.message_id, letter.sender) == ("accept", "hello", "mine", "anna")
     assert letter.reason == DropReason.QUARANTINED
     assert scripted.runs == [(chat_id, 1, 1)]
+
+
+@pytest.mark.rule("X1")
+async def test_x1_what_was_sent_again_before_a_cancellation_is_not_sent_a_third_time(
+    autojump_clock: MockClock,
+) -> None:
+    """The others are dead letters still, and whoever goes on sends those alone."""
+    heard: list[object] = []
+
+    async def receive(_: Session, payload: object) -> None:
+        await trio.sleep(1.0)
+        heard.append(payload)
+
+    made = agent(ScriptedAgent(), receive=receive)
+    async with checked_runtime(made, limits=Limits(mailbox_messages_max=1)) as runtime:
+        await runtime.create("live:a")
+        await runtime.tell("live:a", "running")
+        await trio.sleep(0.5)
+        runtime.tell_nowait("live:a", "queued")
+        for number in range(3):
+            with pytest.raises(RefusedError):
+                runtime.tell_nowait("live:a", number)
+        with trio.move_on_after(2.0):  # the third does not find room in that time
+            await runtime.resend_dead_letters()
+        assert [letter.payload for letter in runtime.dead_letters()] == [2]
+        assert len(await runtime.resend_dead_letters()) == 1
+        await trio.sleep(10.0)
+        assert heard == ["running", "queued", 0, 1, 2]
