@@ -13,6 +13,7 @@ from actors.core.dead_letter import DeadLetter
 from actors.core.ids import DropReason
 from actors.errors import StoreCorruptError
 from actors.ports import Bury
+from actors.store.queries import END
 
 _COLUMNS: Final = (
     "number, chat_id, reason, kind, size_bytes, at_s, payload, whole, sender, message_id, message_kind, key"
@@ -44,7 +45,7 @@ def read(db: apsw.Connection, chat_id: str | None, after: int, rows_max: int) ->
     """
     where = "number > ?2" if chat_id is None else "chat_id = ?1 AND number > ?2"
     statement = f"SELECT {_COLUMNS} FROM dead_letter WHERE {where} ORDER BY number LIMIT ?3"  # noqa: S608 - as above
-    return tuple(_letter(row) for row in db.execute(statement, (chat_id, after, rows_max)))
+    return tuple(_letter(row) for row in db.execute(statement, (chat_id, min(max(after, 0), END), rows_max)))
 
 
 def _row(letter: DeadLetter) -> Row:

@@ -237,7 +237,7 @@ def find_prompt(db: apsw.Connection, chat_id: ChatId, turn: int, prompt: int) ->
 def events(db: apsw.Connection, chat_id: ChatId, after: int, rows_max: int) -> tuple[Event, ...]:
     """Read events of a session."""
     found = _chat(db, chat_id)
-    return () if found is None else stored(db, found[0], max(after, 0), rows_max, found[1])
+    return () if found is None else stored(db, found[0], min(max(after, 0), END), rows_max, found[1])
 
 
 def messages(db: apsw.Connection, chat_id: ChatId, before_turn: int | None, rows_max: int) -> Page:
@@ -246,7 +246,7 @@ def messages(db: apsw.Connection, chat_id: ChatId, before_turn: int | None, rows
     if found is None:
         return Page((), None)
     chat, chat_id = found
-    before = END if before_turn is None else min(before_turn, END)
+    before = END if before_turn is None else min(max(before_turn, 0), END)
     turns = db.execute(_ENDED, (chat, before, rows_max))
     taken: dict[int, tuple[int, int]] = {}
     places: list[int] = []
@@ -281,7 +281,7 @@ _ENDED = f"""
 
 def turn(db: apsw.Connection, chat_id: ChatId, number: int) -> Recorded | None:
     """Read one turn, whether it has ended or not."""
-    known = _chat(db, chat_id)
+    known = _chat(db, chat_id) if 0 < number < END else None
     row = None if known is None else db.execute(_ONE_TURN, (known[0], number)).fetchone()
     if known is None or row is None:
         return None

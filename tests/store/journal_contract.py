@@ -332,6 +332,16 @@ class _Reading(Contract):
         assert await journal.messages(CHAT, None, ROWS) == Page((), None)
         assert await journal.sessions("", ROWS) == (OTHER,)
 
+    @pytest.mark.parametrize("number", [1 << 63, 10**30, -(10**30)])
+    async def test_numbers_that_nothing_can_have_name_nothing(self, number: int, journal: Journal) -> None:
+        """A person may type any of them: that is no fault of the store's, and costs no session anything."""
+        await fill(journal, append(CHAT, 0, SessionCreated(), *completed(1)))
+        everything = number < 0
+        assert await journal.turn(CHAT, number) is None
+        assert (await journal.events(CHAT, number, ROWS) == ()) is not everything
+        assert ((await journal.messages(CHAT, number, ROWS)).messages == ()) is everything
+        assert await journal.dead_letters(None, number, ROWS) == ()
+
     @pytest.mark.rule("M9")
     async def test_a_key_finds_its_turn_wherever_that_stands(self, journal: Journal) -> None:
         """The receipt of a repeated message and its result come from here, for every status a turn may have."""
