@@ -23,7 +23,7 @@ from actors.runtime.workers import Workers
 class Handler(Desk):
     """Hands one incarnation's volatile messages to the agent's handler."""
 
-    __slots__ = ("_aside", "_gone", "_ref", "_services", "_session", "_timers", "doing")
+    __slots__ = ("_aside", "_aside_at", "_gone", "_ref", "_services", "_session", "_timers", "doing")
 
     def __init__(self, ref: Ref, services: Services) -> None:
         """Belong to an incarnation; its handler gets a session with a memory of its own.
@@ -35,6 +35,7 @@ class Handler(Desk):
         self._session = Session(ref.chat_id, ref.incarnation, self)
         self._timers: Timers | None = None
         self._aside: Letter | None = None
+        self._aside_at = 0
         self._gone = False
         self.doing = "tell"
         """The kind of the message whose handler raised."""
@@ -64,6 +65,7 @@ class Handler(Desk):
                     messages.appendleft(letter)
                     if type(letter.payload) is Accept:
                         return None
+                    self._aside = None
                     await self._handle_special(box.take())
                 else:
                     ref.executed += 1
@@ -154,11 +156,13 @@ class Handler(Desk):
     def set_aside(self, letter: Letter) -> bool:
         if self._gone:
             return False
-        if letter is self._aside:
-            return any(each is letter for each in self._ref.mailbox.stashed)
-        self._aside = letter
-        self._ref.executed -= 1
-        if self._ref.mailbox.set_aside(letter):
+        box, ref = self._ref.mailbox, self._ref
+        # Also told apart by how many were handled: what was brought back may be set aside again in the same batch.
+        if letter is self._aside and ref.executed == self._aside_at:
+            return any(each is letter for each in (*box.stashed, *box.messages))
+        ref.executed -= 1
+        self._aside, self._aside_at = letter, ref.executed
+        if box.set_aside(letter):
             return True
         self._ref.dead += 1
         kind = "ask" if isinstance(letter, Request) else "tell"

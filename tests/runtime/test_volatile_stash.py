@@ -216,3 +216,33 @@ async def test_a6_a_handler_sees_that_its_asker_has_gone(autojump_clock: MockClo
         assert seen == [("first", False, False), ("second", False, True), ("fourth", False, False)]
         statistics = runtime.statistics()
         assert (statistics.letters.withdrawn, statistics.late_replies) == (1, 1)
+
+
+async def test_m7_a_message_can_be_set_aside_again_after_it_was_brought_back(autojump_clock: MockClock) -> None:
+    """Without a pause in between, too: it is not lost, and whoever asked is told in the end."""
+    kept: list[bool] = []
+    handled: list[object] = []
+
+    async def receive(session: Session, payload: object) -> object:
+        if payload == "unstash":
+            return session.unstash()
+        if len(kept) < 3:
+            kept.append(session.stash())
+            return None
+        handled.append(payload)
+        return f"{payload} at last"
+
+    async with checked_runtime(agent(ScriptedAgent(), receive=receive)) as runtime, trio.open_nursery() as nursery:
+        await runtime.create("live:a")
+        answers: list[object] = []
+
+        async def ask() -> None:
+            answers.append(await runtime.ask("live:a", "asked"))
+
+        nursery.start_soon(ask)
+        await wait_all_tasks_blocked()
+        for payload in ("unstash", "unstash", "unstash"):
+            runtime.tell_nowait("live:a", payload)  # one batch
+        await wait_all_tasks_blocked()
+        assert kept == [True] * 3
+        assert (handled, answers) == (["asked"], ["asked at last"])
