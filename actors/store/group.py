@@ -71,6 +71,7 @@ class Group:
         _execute(self._writer, UPDATE_SESSION, rows.sessions)
         if self._writer.total_changes() - before != len(rows.sessions):
             return False
+        rows.settle()
         for statement in ORDER:
             _execute(self._writer, statement, rows.by_statement[statement])
         for statement, row in rows.in_sequence:

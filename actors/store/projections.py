@@ -209,6 +209,18 @@ class Rows:
             by_statement[statement].append((*values, chat, turn))
         self.sessions.append((expected_seq + len(events), turns_total, state, chat, expected_seq))
 
+    def settle(self) -> None:
+        """Write down how reminders end up, once, after the last entry: each gets one statement at most."""
+        add = self.by_statement
+        for place, last in self._reminders.items():
+            if last.due_s is None:
+                add[DELETE_REMINDER].append(place)
+            elif last.set_seq is None:
+                add[UPDATE_REMINDER].append((last.tick, last.due_s, *place))
+            else:
+                add[PUT_REMINDER].append((last.set_seq, last.tick, last.due_s, *place))
+        self._reminders.clear()
+
     def _text(self, chat: int, seq: int, body: TextAppended) -> None:
         """Add a piece of text; pieces of one part that come in one entry are one row."""
         key = (chat, body.turn, body.attempt, body.message, body.part)
@@ -327,28 +339,15 @@ class Rows:
             case ParentEnded():
                 add[CLOSE_CHILD].append((chat,))
             case ReminderSet():
-                self._remind(chat, body.key, _ReminderRow(seq, 0, body.first_s))
+                self._reminders[chat, body.key] = _ReminderRow(seq, 0, body.first_s)
             case ReminderDropped():
-                self._remind(chat, body.key, _ReminderRow(None, 0, None))
+                self._reminders[chat, body.key] = _ReminderRow(None, 0, None)
             case ReminderFired() | ReminderSkipped():
                 set_before = self._reminders.get((chat, body.key))
                 set_seq = None if set_before is None else set_before.set_seq
-                self._remind(chat, body.key, _ReminderRow(set_seq, body.tick + 1, body.next_s))
+                self._reminders[chat, body.key] = _ReminderRow(set_seq, body.tick + 1, body.next_s)
             case _:
                 self._queue(chat, seq, body)
-
-    def _remind(self, chat: int, key: str, row: "_ReminderRow") -> None:
-        """Note how a reminder ends up, and write those of the whole group anew: each gets one statement at most."""
-        self._reminders[chat, key] = row
-        add = self.by_statement
-        add[PUT_REMINDER], add[UPDATE_REMINDER], add[DELETE_REMINDER] = [], [], []
-        for place, last in self._reminders.items():
-            if last.due_s is None:
-                add[DELETE_REMINDER].append(place)
-            elif last.set_seq is None:
-                add[UPDATE_REMINDER].append((last.tick, last.due_s, *place))
-            else:
-                add[PUT_REMINDER].append((last.set_seq, last.tick, last.due_s, *place))
 
 
 @attrs.frozen

@@ -27,6 +27,8 @@ from actors.core.events import (
     PromptOpened,
     QueuedEdited,
     QueueReordered,
+    ReminderDropped,
+    ReminderFired,
     SessionCreated,
     TextAppended,
     ToolCalled,
@@ -36,7 +38,15 @@ from actors.core.events import (
     TurnSuperseded,
 )
 from actors.core.lifecycle import PartStatus
-from actors.store.projections import INSERT_PART, INSERT_TURN, UPDATE_PART, UPDATE_TURN, Rows
+from actors.store.projections import (
+    DELETE_REMINDER,
+    INSERT_PART,
+    INSERT_TURN,
+    UPDATE_PART,
+    UPDATE_REMINDER,
+    UPDATE_TURN,
+    Rows,
+)
 from tests.store.histories import CHAT, OTHER, Story, append, entries_of, events_of, groups_of, state_of
 from tests.store.journal_contract import accepted
 from tests.store.places import FilePlace, fill, opened
@@ -209,3 +219,15 @@ def test_a_row_that_an_entry_makes_and_changes_is_written_once() -> None:
     assert rows.by_statement[INSERT_PART][1:] == [("streaming", 5, 8, "text", 4, 7, 1, 1, 0, 0)]
     assert rows.by_statement[UPDATE_PART] == [("complete", 0, 9, 7, 1, 1, 0, 0)]
     assert rows.sessions == [(8, 1, None, 7, 0), (9, 0, None, 7, 8)]
+
+
+def test_many_reminders_of_one_group_cost_one_row_each() -> None:
+    """However often they fire in it: the work of a group grows with its events, and not with their square."""
+    rows = Rows()
+    for chat in range(3):
+        fired = [ReminderFired(f"r{number % 2}", number // 2, 1.0, 2.0) for number in range(4)]
+        rows.add(chat, 5, append(CHAT, 5, *fired, ReminderDropped("r1")).events)
+        assert rows.by_statement[UPDATE_REMINDER] == rows.by_statement[DELETE_REMINDER] == []
+    rows.settle()
+    assert rows.by_statement[UPDATE_REMINDER] == [(2, 2.0, chat, "r0") for chat in range(3)]
+    assert rows.by_statement[DELETE_REMINDER] == [(chat, "r1") for chat in range(3)]
