@@ -73,6 +73,8 @@ class _Chat:
                 self._end(event, body)
             case StateSaved(turn=0) if not self.accepted:
                 pass  # a fork begins with the state that its source had
+            case StateSaved() if self.running is None and self.accepted and body.turn == self.accepted[-1]:
+                pass  # it was replaced by hand, which is possible only while no turn runs
             case QueuedEdited():
                 self._rearrange(event, (body.turn,))
             case QueueReordered():

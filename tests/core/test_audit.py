@@ -16,6 +16,7 @@ from actors.core.events import (
     QueuedEdited,
     QueueReordered,
     SessionCreated,
+    StateSaved,
     TextAppended,
     ToolCalled,
     ToolEnded,
@@ -189,3 +190,10 @@ def test_what_cannot_happen_to_a_queue_or_to_a_message_that_is_handed_over_is_ob
     assert check_history(history(*STEERED)) == []
     wrong = check_history(history(*STEERED[: number - 1], body, *STEERED[number:]))
     assert any(objection in sentence for sentence in wrong), wrong
+
+
+def test_a_state_that_was_replaced_by_hand_while_no_turn_ran_is_no_fault() -> None:
+    """It is noted with the last turn; of any other turn, and while one runs, it cannot have been."""
+    assert check_history(history(*BODIES, StateSaved(2, "1"))) == []
+    assert check_history(history(*BODIES, StateSaved(1, "1"))) != []
+    assert check_history(but(6, StateSaved(2, "1"))) != []
