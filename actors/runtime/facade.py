@@ -358,7 +358,6 @@ class Runtime(Introspection):
         parsed = parse_chat_id(chat_id)
         if isinstance(parsed, DropReason):
             raise refused(parsed, chat_id=chat_id)
-        parsed = self._registry.resolve(parsed)
         asked = {DownReason.RESTARTED} if restarts else set()
         asked |= {DownReason.PASSIVATED} if passivation else set()
         return Monitor(self._services.monitors, parsed, frozenset(asked), self._absent)
@@ -394,17 +393,18 @@ class Runtime(Introspection):
         """
         return await self._resending.many(chat_id, reason)
 
-    def _absent(self, chat_id: str) -> Down | None:
-        """Say what became of a session that cannot be watched; None if it can."""
+    def _absent(self, chat_id: ChatId) -> tuple[ChatId, Down | None]:
+        """Say which id a session has now, and what became of one that cannot be watched; None if it can."""
+        chat_id = self._registry.resolve(chat_id)
         ref = self._registry.get(chat_id)
-        incarnation = 0 if ref is None else ref.incarnation
+        reason: DownReason | None = None
         if chat_id not in self._registry.known:
-            return Down(chat_id, DownReason.ABSENT, incarnation)
-        if self._services.stopping:
-            return Down(chat_id, DownReason.FENCED if self._services.fenced else DownReason.SHUTDOWN, incarnation)
-        if ref is not None and ref.phase is SessionPhase.QUARANTINED:
-            return Down(chat_id, DownReason.QUARANTINED, incarnation)
-        return None
+            reason = DownReason.ABSENT
+        elif self._services.stopping:
+            reason = DownReason.FENCED if self._services.fenced else DownReason.SHUTDOWN
+        elif ref is not None and ref.phase is SessionPhase.QUARANTINED:
+            reason = DownReason.QUARANTINED
+        return chat_id, None if reason is None else Down(chat_id, reason, 0 if ref is None else ref.incarnation)
 
     async def _end(self, chat_id: ChatId, signal: Stop | Delete) -> None:
         """Have a session end, and wait until it has."""

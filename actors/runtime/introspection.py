@@ -81,7 +81,7 @@ class Introspection:
         most = self._services.limits.trace_records_max
         chosen = min(TRACE_RECORDS_MAX, most) if records_max is None else records_max
         _check_count(chosen, "records_max", 1, most)
-        return Trace(self._services.tracing, self._known(chat_id), chosen)
+        return Trace(self._services.tracing, self._known(chat_id), chosen, self._registry.resolve)
 
     def recent(self, chat_id: object, *, records_max: int = 20) -> tuple[TraceRecord, ...]:
         """Show the last steps of a session, oldest first; also of one that is not in memory any more.

@@ -7,6 +7,7 @@ from typing import Self
 import attrs
 import trio
 
+from actors.core.ids import ChatId
 from actors.core.supervision import DownReason
 
 
@@ -22,7 +23,7 @@ class Down:
 class Monitor:
     """Waits for the end of one session; made by ``Runtime.monitor`` and used in ``async with``."""
 
-    def __init__(self, monitors: "Monitors", chat_id: str, asked: frozenset[DownReason], look: "Look") -> None:
+    def __init__(self, monitors: "Monitors", chat_id: ChatId, asked: frozenset[DownReason], look: "Look") -> None:
         """Watch from the moment on at which the block is entered."""
         self._monitors = monitors
         self.chat_id = chat_id
@@ -34,7 +35,7 @@ class Monitor:
     async def __aenter__(self) -> Self:
         """Begin to watch; a session that is not there is answered for at once."""
         await trio.lowlevel.checkpoint()
-        self._down = self._look(self.chat_id)
+        self.chat_id, self._down = self._look(self.chat_id)
         if self._down is None:
             self._monitors.add(self.chat_id, self)
         else:
@@ -62,8 +63,8 @@ class Monitor:
         return True
 
 
-Look = Callable[[str], Down | None]
-"""Says at once what became of a session that is not there to be watched; None if it is."""
+Look = Callable[[ChatId], tuple[ChatId, Down | None]]
+"""Says which id a session has now, and what became of one that is not there to be watched; None if it is."""
 
 
 class Monitors:
@@ -89,7 +90,7 @@ class Monitors:
             if not watching:
                 del self._watching[chat_id]
 
-    def rename(self, old_id: str, new_id: str) -> None:
+    def rename(self, old_id: ChatId, new_id: ChatId) -> None:
         """Watch a session under its new id."""
         watching = self._watching.pop(old_id, [])
         if watching:

@@ -51,9 +51,12 @@ class Trace(AsyncIterator[TraceRecord]):
     was too slow for.
     """
 
-    def __init__(self, tracing: "Tracing", chat_id: ChatId, records_max: int) -> None:
-        """Made by ``Runtime.trace``."""
+    def __init__(
+        self, tracing: "Tracing", chat_id: ChatId, records_max: int, resolve: Callable[[ChatId], ChatId]
+    ) -> None:
+        """Made by ``Runtime.trace``; ``resolve`` says which id the session has when the trace begins."""
         self._tracing = tracing
+        self._resolve = resolve
         self._chat_id = chat_id
         self._tracer: Tracer | None = None
         self._records: deque[TraceRecord] = deque(maxlen=records_max)
@@ -64,7 +67,7 @@ class Trace(AsyncIterator[TraceRecord]):
     async def __aenter__(self) -> Self:
         """Begin."""
         await trio.lowlevel.checkpoint()
-        self._tracer = self._tracing.open(self._chat_id)
+        self._tracer = self._tracing.open(self._resolve(self._chat_id))
         self._tracer.traces.append(self)
         self._open = True
         return self

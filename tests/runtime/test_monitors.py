@@ -167,3 +167,15 @@ async def test_a_monitor_that_is_left_is_forgotten(autojump_clock: MockClock) ->
                 assert runtime.statistics().monitors == 1
         assert runtime.statistics().monitors == 0
     assert len(Monitors()) == 0
+
+
+async def test_w1_a_monitor_that_begins_after_a_migration_watches_the_session(autojump_clock: MockClock) -> None:
+    """It was made under the id that the session had until then, and is not told that there is none."""
+    async with checked_runtime() as runtime:
+        draft = await runtime.create("draft:a")
+        monitor = runtime.monitor(draft)
+        await runtime.migrate(draft, "live:b")
+        async with monitor:
+            await runtime.delete("live:b")
+            down = await monitor.wait()
+            assert (down.chat_id, down.reason) == ("live:b", "deleted")

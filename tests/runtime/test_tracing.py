@@ -259,3 +259,15 @@ async def test_the_hooks_of_a_session_end_with_its_deletion(autojump_clock: Mock
             await runtime.delete(chat)
             assert told[-1].what == "deleted"
         assert not runtime._services.tracing.tracers  # noqa: SLF001 - what would be left behind
+
+
+async def test_a_trace_that_begins_after_a_migration_shows_the_session(autojump_clock: MockClock) -> None:
+    """It was asked for under the id that the session had until then."""
+    async with checked_runtime() as runtime:
+        draft = await runtime.create("draft:a")
+        trace = runtime.trace(draft)
+        await runtime.migrate(draft, CHAT)
+        async with trace as records:
+            await (await runtime.send(CHAT, "hello")).result()
+            with trio.fail_after(1.0):
+                assert (await anext(records)).chat_id == CHAT
