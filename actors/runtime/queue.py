@@ -91,7 +91,7 @@ class Queue:
         """Have the messages of a turn answered again that failed, was cancelled, interrupted or expired.
 
         They become one new turn behind all others, under keys of their own; the old one stays as it is. Doing it again
-        gives the first receipt again. Raises OverloadedError if there is no room.
+        gives the first receipt again. Raises OverloadedError if there is no room, or the budget is spent.
         """
         ref = self._router.reach(self.chat_id)
         reply = Reply()
