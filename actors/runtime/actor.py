@@ -334,7 +334,7 @@ class Actor:
         if self._ref.transcript is None:
             await load_history(self._ref, self._services)
         known = await look_up(self._ref, self._services)
-        if any(type(item) is Done for item in box.inner):
+        if box.inner and any(type(item) is Done for item in box.inner):
             return  # the turn has ended meanwhile, and so before anything that these messages may do to it
         group = Group(self._state)
         for _ in range(LETTERS_IN_GROUP_MAX):

@@ -56,8 +56,7 @@ class Outlet(TurnPort[Turn]):
                 self.lagged(box)
         if turn.unsaved_bytes >= services.limits.checkpoint_bytes_max:
             self._flush(turn)
-        elif not turn.due:
-            turn.due = True
+        elif turn.due is None:
             services.checkpoints.add(turn, self._flush)
 
     @override

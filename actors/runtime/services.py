@@ -17,6 +17,7 @@ from actors.runtime.breaker import Breaker
 from actors.runtime.committer import Committer
 from actors.runtime.crash_reports import CrashReports
 from actors.runtime.deadlines import Deadlines
+from actors.runtime.due import Due
 from actors.runtime.expiry import Expiries
 from actors.runtime.kin import Kin
 from actors.runtime.monitors import Monitors
@@ -40,12 +41,13 @@ class Checkpoints:
         """The window is the same for all, so the turns wait in the order in which they are due."""
         self._window_s = window_s
         self._clock = clock
-        self._due: deque[tuple[float, Turn, Callable[[Turn], None]]] = deque()
+        self._due: deque[Due[Turn]] = deque()
         self._task: trio.lowlevel.Task | None = None
 
     def add(self, turn: "Turn", flush: "Callable[[Turn], None]") -> None:
-        """Have ``flush`` called with the turn when the window has passed."""
-        self._due.append((self._clock.now_s() + self._window_s, turn, flush))
+        """Have ``flush`` called with the turn when the window has passed, unless it ends before that."""
+        turn.due = Due(self._clock.now_s() + self._window_s, turn, flush)
+        self._due.append(turn.due)
         if self._task is not None:
             trio.lowlevel.reschedule(self._task)
             self._task = None
@@ -55,14 +57,14 @@ class Checkpoints:
         """Serve until cancelled."""
         while True:
             while self._due:
-                due_s, turn, flush = self._due[0]
-                if due_s > self._clock.now_s() and not turn.closed:
-                    await trio.sleep_until(due_s)
+                due = self._due[0]
+                if due.item is not None and due.due_s > self._clock.now_s():
+                    await trio.sleep_until(due.due_s)
                 self._due.popleft()
-                turn.due = False
-                if not turn.closed:
-                    flush(turn)
-                del turn, flush  # or the last one would be held for as long as nobody speaks
+                if due.item is not None:
+                    due.item.due = None
+                    due.call(due.item)
+                del due  # or the last one would be held for as long as nobody speaks
             self._task = trio.lowlevel.current_task()
             await trio.lowlevel.wait_task_rescheduled(self._abort)
 

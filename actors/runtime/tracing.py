@@ -200,11 +200,14 @@ class Tracing:
 
     def wrote(self, ref: Ref, events: tuple[Event, ...]) -> None:
         """Note what is on disk: the last event of each commit in the ring, all of them in a trace."""
+        last = events[-1]  # its own time, since no clock need be read for it
+        kind = last.body.__struct_config__.tag
+        record = TraceRecord(ref.chat_id, last.at_s, "written", kind, last.seq, getattr(last.body, "turn", 0))  # type: ignore[arg-type]  # tags of events are text
+        self._recent.append(record)
         if ref.tracer is not None:
             for event in events[:-1]:
                 self.detail(ref, "written", _kind_of(event), event.seq, getattr(event.body, "turn", 0))
-        last = events[-1]
-        self.step(ref, "written", _kind_of(last), last.seq, getattr(last.body, "turn", 0))
+            self._tell(ref, record)
 
     def _tell(self, ref: Ref, record: TraceRecord) -> None:
         """Tell everybody; a hook that raises is told nothing any more."""

@@ -27,6 +27,7 @@ from actors.errors import ConfigurationError, GuardError, TurnOverError
 from actors.ports import Clock
 from actors.runtime.broadcast import Broadcast
 from actors.runtime.drift import RUNNING
+from actors.runtime.due import Due
 from actors.runtime.mailbox import Reply
 from actors.runtime.question import Question, checked
 from actors.runtime.sent import Child, Sent
@@ -37,6 +38,7 @@ from actors.runtime.workers import Workers
 T = TypeVar("T")
 
 _UNSET: Final = object()
+_NO_KEYS: Final = frozenset[str]()
 
 running = RUNNING.get  # as it is: it is called for every piece of text
 
@@ -105,7 +107,7 @@ class Turn:
         self._broadcast = broadcast
         self._bodies: list[EventBody] = []
         self._state: object = _UNSET
-        self._taken: frozenset[str] = frozenset()
+        self._taken = _NO_KEYS
         self.chat_id = session.chat_id
         self.number = running.queued.turn
         self.attempt = running.attempt
@@ -128,17 +130,16 @@ class Turn:
         self.grace: trio.CancelScope | None = None
         self.task: trio.lowlevel.Task | None = None
         self.cancel_reason = ""
-        self.closed = self.due = False
+        self.closed = False
+        self.due: Due[Turn] | None = None
         self.flushing = False
         self.unsaved_bytes = 0
         self.pieces = 0
         self.reports = 0  # how often progress was shown
         self.unwritten: deque[TextAppended] = deque()
         """Text that was handed over and is not on disk yet, in order; the session takes it out when it is."""
-        self.prompts: dict[int, Reply] = {}
-        """Who waits for which answer."""
-        self.asked: set[int] = set()
-        """The questions that this attempt has asked; the session puts them in."""
+        self.prompts: dict[int, Reply] = {}  # who waits for which answer
+        self.asked = set[int]()  # the questions of this attempt; the session puts them in
         self.rooms: list[Reply] = []
 
     @property
@@ -391,6 +392,8 @@ class Turn:
     def close(self, status: PartStatus) -> tuple[EventBody, ...]:
         """End the turn for its agent and hand over its last words."""
         self.closed = True
+        if self.due is not None:
+            self.due.let_go()
         self.draft.close(status, self._bodies)
         for reply in self.prompts.values():
             reply.fail(TurnOverError("the turn ended before the prompt was answered", chat_id=self.chat_id))

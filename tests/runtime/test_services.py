@@ -36,11 +36,8 @@ async def running(service: Checkpoints) -> AsyncIterator[Notes]:
 
 
 def turns(count: int) -> list[Turn]:
-    """Make turns that are told apart by their numbers, as if a checkpoint was due for each."""
-    made = [bench().turn(number) for number in range(1, count + 1)]
-    for turn in made:
-        turn.due = True
-    return made
+    """Make turns that are told apart by their numbers."""
+    return [bench().turn(number) for number in range(1, count + 1)]
 
 
 async def test_a_turn_is_asked_for_its_words_when_the_window_has_passed(autojump_clock: MockClock) -> None:
@@ -52,8 +49,7 @@ async def test_a_turn_is_asked_for_its_words_when_the_window_has_passed(autojump
             checkpoints.add(turn, notes.note)
             await trio.sleep(1.0)
             assert notes.calls[-1] == (moment_s, 1)
-            assert not turn.due
-            turn.due = True
+            assert turn.due is None
     assert len(notes.calls) == 2
 
 
