@@ -67,8 +67,9 @@ class Phases:
         self._router.close()
         services.recorder.record("info", "runtime.stopping", sessions=self._supervisor.live)
         with trio.move_on_after(drain_s):
-            while self._supervisor.live and any(is_busy(ref) for ref in self._registry):  # noqa: ASYNC110 - rare and bounded; there is no one event to wait for
-                await trio.sleep(_POLL_S)
+            while self._supervisor.live and (busy := [ref for ref in self._registry if is_busy(ref)]):
+                while any(map(is_busy, busy)):  # noqa: ASYNC110 - rare and bounded; there is no one event to wait for
+                    await trio.sleep(_POLL_S)  # and only these are looked at: a hundred thousand would hold them up
         for ref in self._registry:
             if ref.phase in UP:
                 self._registry.move(ref, "stop")

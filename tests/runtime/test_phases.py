@@ -9,8 +9,12 @@ from trio.testing import MockClock
 
 from actors import (
     Limits,
+    Turn,
     TurnEnded,
+    open_runtime,
 )
+from actors.runtime.draining import is_busy
+from actors.runtime.ref import Ref
 from actors.store.memory import MemoryJournal, MemoryStore
 from actors.testing import (
     Hang,
@@ -122,3 +126,32 @@ async def test_a_session_that_keeps_crashing_does_not_hold_up_the_shutdown(autoj
         await shut_down(runtime, 5.0)
         assert trio.current_time() - began_s < 6.0
     assert runtime.statistics().sessions_live == 0
+
+
+@pytest.mark.rule("L6")
+async def test_while_a_runtime_drains_only_what_is_at_work_is_looked_at(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looking at every session in memory each time would take the time that the turns were given."""
+    looks = 0
+
+    def counted(ref: Ref) -> bool:
+        nonlocal looks
+        looks += 1
+        return is_busy(ref)
+
+    monkeypatch.setattr("actors.runtime.phases.is_busy", counted)
+    ended: list[str] = []
+
+    async def answer(turn: Turn) -> None:
+        if turn.text == "long":
+            await trio.sleep(3.0)
+            ended.append(turn.chat_id)
+
+    async with open_runtime(MemoryJournal(), agent=answer, clock=VirtualClock(), limits=LIMITS) as runtime:
+        for number in range(100):
+            chat = await runtime.create(f"live:{number}")
+            await (await runtime.send(chat, "short")).result()
+        await runtime.send("live:99", "long")
+    assert ended == ["live:99"]
+    assert looks < 2000
