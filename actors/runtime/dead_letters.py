@@ -5,7 +5,7 @@ for the disk in letters. What has no room there is counted.
 """
 
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Final, Self
 
@@ -163,9 +163,9 @@ class DeadLetters:
             self._forget += sorted(gone)
             self._write()
 
-    def erase(self, chat_id: str) -> None:
-        """Forget every letter of a session that was erased."""
-        self.discard([letter.number for letter in self._ring if letter.chat_id == chat_id])
+    def erase(self, chat_ids: Sequence[str]) -> None:
+        """Forget every letter of a session that was erased, by all the ids that it had."""
+        self.discard([letter.number for letter in (*self._ring, *self._waiting) if letter.chat_id in chat_ids])
 
     def _letter(
         self, shown: str, reason: DropReason, kind: str, size_bytes: int, carried: Carried | None

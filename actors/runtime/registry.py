@@ -158,14 +158,16 @@ class Registry:
             total.add(ref)
         return total
 
-    def bury(self, chat_id: ChatId) -> None:
-        """Leave a tombstone, also for the ids that led to the session."""
+    def bury(self, chat_id: ChatId) -> tuple[str, ...]:
+        """Leave a tombstone, also for the ids that led to the session; return all its ids."""
         self.known.discard(chat_id)
         self.away.pop(chat_id, None)
         self.deleted.add(chat_id)
-        for alias in self._former.pop(chat_id, ()):
+        former = self._former.pop(chat_id, [])
+        for alias in former:
             del self.aliases[alias]
             self.deleted.add(alias)
+        return chat_id, *former
 
     def _lead(self, old_id: str, new_id: ChatId) -> None:
         """Let an id, and those that led to it, lead to another."""

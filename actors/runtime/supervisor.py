@@ -394,10 +394,10 @@ class Supervisor:
             error = await self._erase(ref)
         if ref.erased:
             self._registry.move(ref, "erased")
-            self._registry.bury(ref.chat_id)
+            ids = self._registry.bury(ref.chat_id)
             self._services.expiries.forget(ref.chat_id)
             self._services.accounts.counts.deleted += 1
-            self._services.accounts.dead_letters.erase(ref.chat_id)
+            self._services.accounts.dead_letters.erase(ids)
             self._services.recorder.record("info", "session.deleted", chat_id=ref.chat_id)
         else:
             self._registry.move(ref, "stopped")

@@ -7,7 +7,17 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors import ConfigurationError, DeadLetter, DropReason, Limits, SubscriptionError, open_runtime
+from actors import (
+    ConfigurationError,
+    DeadLetter,
+    DropReason,
+    Limits,
+    OverloadedError,
+    Session,
+    SubscriptionError,
+    agent,
+    open_runtime,
+)
 from actors.core.dead_letter import Carried
 from actors.ports import Bury, Committed, Conflict, Entry
 from actors.runtime.dead_letters import LETTERS_IN_ENTRY_MAX, DeadLetters, Redact
@@ -81,7 +91,7 @@ async def test_of_a_session_that_was_deleted_nothing_is_kept(autojump_clock: Moc
     letters = kept()
     add(letters)
     add(letters, chat_id="live:b")
-    letters.erase("live:a")
+    letters.erase(["live:a"])
     add(letters, reason=DropReason.DELETED_CHAT)
     assert [(each.number, each.payload) for each in letters] == [(2, "hello"), (3, None)]
 
@@ -267,3 +277,26 @@ async def test_x2_a_flood_of_drops_is_a_bounded_number_of_lines_and_letters(auto
     for number in range(20_000):
         add(letters, number)
     assert [each.payload for each in letters] == list(range(19_900, 20_000))
+
+
+async def test_of_a_session_that_was_deleted_nothing_is_kept_under_an_id_that_it_had_before(
+    autojump_clock: MockClock,
+) -> None:
+    """What a draft was sent is forgotten with the session that came of it."""
+
+    async def receive(_: Session, __: object) -> None:
+        await trio.sleep(1.0)
+
+    made = agent(ScriptedAgent(), receive=receive)
+    limits = Limits(mailbox_messages_max=1)
+    async with open_runtime(MemoryJournal(), agent=made, clock=VirtualClock(), limits=limits) as runtime:
+        await runtime.create("draft:a")
+        await runtime.tell("draft:a", "handled")
+        await wait_all_tasks_blocked()
+        runtime.tell_nowait("draft:a", "queued")
+        with pytest.raises(OverloadedError):
+            runtime.tell_nowait("draft:a", "private")
+        await runtime.migrate("draft:a", "live:b")
+        assert [letter.payload for letter in runtime.dead_letters()] == ["private"]
+        await runtime.delete("live:b")
+        assert [letter.payload for letter in runtime.dead_letters() if letter.payload is not None] == []
