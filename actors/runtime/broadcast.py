@@ -154,7 +154,7 @@ class Outbox:
 class Broadcast:
     """The subscribers of one session. ``hungry`` are those whose last item is not a mark in the current segment."""
 
-    __slots__ = ("_outboxes", "closed", "hungry", "lagged", "segment")
+    __slots__ = ("_outboxes", "closed", "held", "hungry", "lagged", "segment")
 
     def __init__(self) -> None:
         """Start with nobody."""
@@ -162,6 +162,8 @@ class Broadcast:
         self.segment: Segment | None = None
         self.hungry: list[Outbox] = []
         self.lagged = 0
+        self.held = 0
+        """Subscriptions that are in use, also those that are still reading what they have missed."""
         self.closed = False
 
     def __len__(self) -> int:

@@ -56,7 +56,12 @@ class Subscription(AsyncIterator[Item]):
 
     async def __aenter__(self) -> Self:
         """Attach; raises RefusedError if there is no such session, CursorAheadError if it has not come that far."""
-        ref = self._ref = self._router.reach(self._address)
+        ref = self._router.reach(self._address)
+        if ref.broadcast.held >= self._services.limits.subscribers_max:
+            message = f"the session has {ref.broadcast.held} subscribers"
+            raise SubscriptionError(message, chat_id=ref.chat_id, hint="raise the limit subscribers_max")
+        self._ref = ref
+        ref.broadcast.held += 1
         ref.kept += 1  # from the first moment: a session that somebody is about to look at is not put away
         try:
             await self._begin(ref)
@@ -67,9 +72,6 @@ class Subscription(AsyncIterator[Item]):
 
     async def _begin(self, ref: Ref) -> None:
         """Have the history at hand, and take the snapshot or begin after a number."""
-        if len(ref.broadcast) >= self._services.limits.subscribers_max:
-            message = f"the session has {len(ref.broadcast)} subscribers"
-            raise SubscriptionError(message, chat_id=ref.chat_id, hint="raise the limit subscribers_max")
         if ref.transcript is None or ref.state is None:
             reply = Reply()
             ref.mailbox.post_control(reply, Prepare(reply))
@@ -97,6 +99,7 @@ class Subscription(AsyncIterator[Item]):
         """Detach, and let the session rest as far as this subscriber goes."""
         if self._outbox is not None:
             ref.broadcast.detach(self._outbox)
+        ref.broadcast.held -= 1
         ref.kept -= 1
         ref.active_s = trio.current_time()
 

@@ -330,3 +330,33 @@ async def test_queued_messages_are_part_of_the_snapshot(autojump_clock: MockCloc
 async def nothing(turn: Turn) -> None:
     """Give way once."""
     await trio.lowlevel.checkpoint()
+
+
+@pytest.mark.parametrize("after", [None, 0])
+async def test_the_bound_on_subscribers_holds_for_those_that_come_at_once(
+    after: int | None, autojump_clock: MockClock
+) -> None:
+    """Also while the history is read for them, and while they read what they have missed."""
+    refused = []
+    async with checked_runtime(limits=Limits(subscribers_max=2)) as runtime:
+        await runtime.create("live:a")
+        await (await runtime.send("live:a", "hello")).result()
+        await runtime.stop("live:a")
+
+        async def watch() -> None:
+            try:
+                async with runtime.subscribe("live:a", after=after) as stream:
+                    async for _ in stream:
+                        pass
+            except SubscriptionError as error:
+                refused.append(error)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(5):
+                nursery.start_soon(watch)
+            await trio.sleep(1.0)
+            assert len(refused) == 3
+            assert runtime.statistics().subscribers == 2
+            nursery.cancel_scope.cancel()
+        async with runtime.subscribe("live:a", after=after) as stream:
+            await anext(stream)
