@@ -18,6 +18,8 @@ class Resending:
 
     _services: Services
     _router: Router
+    _going: set[int] = attrs.field(factory=set, init=False)
+    """Letters that are on their way: somebody else who asks for one is too late, or it would arrive twice."""
 
     async def one(self, number: int) -> tuple[Ref, Accepted] | None:
         """Send a letter again, by its number; return the session and the receipt if it is one of ``send``.
@@ -50,7 +52,17 @@ class Resending:
         return tuple(taken)
 
     async def _send(self, letter: DeadLetter) -> tuple[Ref, Accepted] | None:
-        """Send a letter again through the door it came to."""
+        """Send a letter again through the door it came to, unless somebody else is at it."""
+        if letter.number in self._going:
+            raise refused(DropReason.NOT_RUNNING, f"dead letter {letter.number} is being sent", letter.chat_id)
+        self._going.add(letter.number)
+        try:
+            return await self._deliver(letter)
+        finally:
+            self._going.discard(letter.number)
+
+    async def _deliver(self, letter: DeadLetter) -> tuple[Ref, Accepted] | None:
+        """Give a letter to the router."""
         if not letter.whole:
             detail = f"the payload of dead letter {letter.number} was not kept"
             raise refused(DropReason.INVALID_PAYLOAD, detail, letter.chat_id, "send the message itself")

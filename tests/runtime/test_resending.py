@@ -191,3 +191,36 @@ async def test_x1_what_was_sent_again_before_a_cancellation_is_not_sent_a_third_
         assert len(await runtime.resend_dead_letters()) == 1
         await trio.sleep(10.0)
         assert heard == ["running", "queued", 0, 1, 2]
+
+
+@pytest.mark.rule("X1")
+async def test_x1_a_letter_that_two_send_again_at_once_arrives_once(autojump_clock: MockClock) -> None:
+    """Whoever comes second is told so, while the first still waits for room."""
+    heard: list[object] = []
+    refused: list[str] = []
+
+    async def receive(_: Session, payload: object) -> None:
+        await trio.sleep(1.0)
+        heard.append(payload)
+
+    made = agent(ScriptedAgent(), receive=receive)
+    async with checked_runtime(made, limits=Limits(mailbox_messages_max=1)) as runtime:
+        await runtime.create("live:a")
+        await runtime.tell("live:a", "running")
+        await trio.sleep(0.5)
+        runtime.tell_nowait("live:a", "queued")
+        with pytest.raises(RefusedError):
+            runtime.tell_nowait("live:a", "dead")
+
+        async def resend() -> None:
+            try:
+                await runtime.resend_dead_letter(1)
+            except RefusedError as error:
+                refused.append(error.reason)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(resend)
+        await trio.sleep(10.0)
+        assert heard == ["running", "queued", "dead"]
+        assert refused == ["not_running"] * 2
