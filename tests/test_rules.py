@@ -6,7 +6,7 @@ import pytest
 
 from scripts import rules
 
-EXACT = False
+EXACT = True
 """Whether the page must be, to the letter, what the tests say, with a test for every rule."""
 
 RULES_TEXT = """

@@ -92,6 +92,7 @@ def word(value: object) -> str:
 
 
 @pytest.mark.parametrize(("overlap", "state"), CELLS)
+@pytest.mark.rule("promise_path_13")
 def test_a_message_to_a_busy_session_comes_to_what_its_policy_says(overlap: str, state: str) -> None:
     """In one decision: the message first, then what becomes of the others, then what is to be done."""
     outcome = decide(STATES[state], plain.HELLO, Policy(Limits(), overlap=overlap), plain.NOW_S)

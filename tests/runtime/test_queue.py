@@ -65,6 +65,7 @@ async def test_what_waits_is_listed_in_the_order_in_which_it_will_be_answered(au
         assert [(m.turn, m.place) for m in await queue.items()] == [(4, 2), (3, 0), (2, 4)]
 
 
+@pytest.mark.rule("promise_path_14")
 async def test_a_paused_queue_begins_nothing_until_it_is_resumed_in_this_life_or_another(
     autojump_clock: MockClock,
 ) -> None:
@@ -109,6 +110,7 @@ async def test_a_pause_that_waits_for_a_restart_is_heard_before_the_next_turn_be
         assert [turn for _, turn, _ in scripted.runs] == [1]
 
 
+@pytest.mark.rule("promise_path_15")
 async def test_an_edited_message_is_answered_as_it_stands_then(autojump_clock: MockClock) -> None:
     """The newest text counts; the key, the place and the receipt stay."""
     async with checked_runtime(slow()) as runtime:
@@ -121,6 +123,7 @@ async def test_an_edited_message_is_answered_as_it_stands_then(autojump_clock: M
         assert (again.duplicate, again.turn, again.seq) == (True, 2, receipts[1].seq)
 
 
+@pytest.mark.rule("promise_path_15")
 async def test_the_message_in_flight_cannot_be_edited_or_moved(autojump_clock: MockClock) -> None:
     """Nor one that has ended, nor one that is not there; each with its word."""
     async with checked_runtime(slow()) as runtime:
@@ -176,6 +179,7 @@ async def test_a_chat_that_is_not_there_has_no_queue(autojump_clock: MockClock) 
             runtime.queue("nobody")
 
 
+@pytest.mark.rule("promise_path_16", "promise_path_17")
 async def test_clear_skip_and_cancel_end_what_waits_each_with_its_word(autojump_clock: MockClock) -> None:
     """Who waits for a result is told at once; the running turn goes on."""
     async with checked_runtime(slow()) as runtime:
@@ -199,6 +203,7 @@ async def test_clear_skip_and_cancel_end_what_waits_each_with_its_word(autojump_
         assert (await receipts[0].result()).status == "cancelled"
 
 
+@pytest.mark.rule("promise_path_17")
 async def test_a_retry_answers_the_messages_of_a_turn_again_once(autojump_clock: MockClock) -> None:
     """A new turn behind all others, with the same words; doing it again gives the receipt of the first time."""
     store = MemoryStore()
@@ -304,6 +309,7 @@ async def test_whoever_controls_a_session_that_ends_is_told(autojump_clock: Mock
         assert reasons
 
 
+@pytest.mark.rule("promise_path_15")
 async def test_an_order_is_kept_over_a_restart_and_answered_in_it(tmp_path: Path) -> None:
     """Places are rows; pages and results follow them."""
     path = tmp_path / "s.db"
