@@ -79,6 +79,12 @@ def print_tree(tree: Record, console: Console) -> None:
         where = one["waits_at"]
         table.add_row(one["chat_id"], one["phase"], one["status"], ages[0], *numbers, restarts, ages[1], where)
     console.print(table)
+    for alarm in tree["alarms"]:
+        line = f"alarm: {alarm['kind']} {alarm['value']:g} of {alarm['limit']:g} {alarm['chat_id']} {alarm['place']}"
+        console.print(line.rstrip(), soft_wrap=True)
+    if tree["stalls"]:
+        longest = f"the longest {seconds(tree['stall_longest_s'])}, the latest in {tree['stall_last']}"
+        console.print(f"the loop was held for too long {tree['stalls']} times: {longest}", soft_wrap=True)
     for one in tree["stopped"]:
         line = f"{one['chat_id']} left memory {seconds(one['ago_s'])} ago as {one['phase']} {one['last_error']}"
         console.print(line.rstrip(), soft_wrap=True)

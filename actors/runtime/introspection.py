@@ -61,7 +61,7 @@ class Introspection:
         it is no whole number from 0.
         """
         _check_count(sessions_max, "sessions_max", 0)
-        return tree(self._services, self._registry, self._services.clock.now_s(), sessions_max)
+        return tree(self._services, self._registry, self._services.clock.now_s(), sessions_max, self._alarms.current)
 
     def statistics(self) -> Statistics:
         """Show every count and every bound."""

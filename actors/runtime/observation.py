@@ -8,6 +8,7 @@ from typing import Final
 import attrs
 import trio
 
+from actors.core.alarms import Alarm
 from actors.core.lifecycle import SessionPhase
 from actors.core.limits import Limits
 from actors.core.state import SessionState
@@ -125,7 +126,9 @@ class Tree:
     """The supervision tree at one moment: services above, sessions below, and who was among them lately.
 
     ``sessions`` are those that do something first, then those that did something last; ``sessions_total`` counts all
-    that are in memory. A session with a turn has the task of the turn below it.
+    that are in memory. A session with a turn has the task of the turn below it. ``alarms`` are those that are on;
+    ``stalls`` counts the steps that held the loop for too long, the longest of them ``stall_longest_s`` seconds, the
+    latest in the session and at the place of ``stall_last`` (empty if there was none).
     """
 
     epoch: int
@@ -136,6 +139,10 @@ class Tree:
     sessions_total: int
     sessions_known: int
     stopped: tuple[StoppedView, ...]
+    alarms: tuple[Alarm, ...]
+    stalls: int
+    stall_longest_s: float
+    stall_last: str
 
 
 @attrs.frozen
@@ -257,10 +264,12 @@ def inspection(ref: Ref, epoch: int, now_s: float) -> Inspection:
     )
 
 
-def tree(services: Services, registry: Registry, now_s: float, sessions_max: int) -> Tree:
+def tree(
+    services: Services, registry: Registry, now_s: float, sessions_max: int, alarms: tuple[Alarm, ...] = ()
+) -> Tree:
     """Show the supervision tree, with at most so many sessions; the work is one look at each that is in memory."""
     refs = heapq.nlargest(sessions_max, registry.refs.values(), key=_interest)
-    shown_s = services.limits.stopped_shown_s
+    shown_s, last = services.limits.stopped_shown_s, services.watchdog.last
     return Tree(
         epoch=services.epoch,
         stopping=services.stopping,
@@ -274,6 +283,10 @@ def tree(services: Services, registry: Registry, now_s: float, sessions_max: int
             for one in registry.stopped
             if now_s - one.at_s <= shown_s and one.chat_id not in registry.refs
         ),
+        alarms=alarms,
+        stalls=services.watchdog.stalls,
+        stall_longest_s=services.watchdog.longest_s,
+        stall_last="" if last is None else f"{last.chat_id} {last.place}".strip(),
     )
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 import trio
+from rich.console import Console
 
 from actors.cli.inspection import inspect
-from actors.cli.live import follow, live_facts, seconds
+from actors.cli.live import follow, live_facts, print_tree, seconds
 from actors.errors import ActorsError, ConfigurationError, StoreUnavailableError
 from actors.host import open_runtime
 from actors.runtime.facade import Runtime
@@ -176,3 +177,21 @@ def test_following_needs_one_session_and_one_way(tmp_path: Path) -> None:
     for tokens in (["--follow"], ["live:a", "--follow", "--trace"]):
         with pytest.raises(ConfigurationError):
             app(["inspect", "--store", str(tmp_path / "s.db"), *tokens], exit_on_error=False)
+
+
+def test_alarms_and_stalls_are_shown_with_the_session_and_the_place(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is out of order is said below the tree; where nothing is, nothing is said."""
+    tree = {
+        "epoch": 1, "stopping": False, "degraded": False, "services": [], "sessions": [], "sessions_total": 0,
+        "sessions_known": 1, "stopped": [], "alarms": [], "stalls": 0, "stall_longest_s": 0.0, "stall_last": "",
+    }  # fmt: skip
+    print_tree(tree, Console())
+    text = capsys.readouterr().out
+    assert "alarm" not in text
+    assert "held" not in text
+    alarm = {"kind": "turn_age", "chat_id": "live:a", "value": 31.0, "limit": 30.0, "place": "agent.py:3 answer"}
+    stalls = {"stalls": 2, "stall_longest_s": 0.5, "stall_last": "live:b agent.py:7 block"}
+    print_tree({**tree, **stalls, "alarms": [alarm]}, Console())
+    text = capsys.readouterr().out
+    assert "alarm: turn_age 31 of 30 live:a agent.py:3 answer" in text
+    assert "held for too long 2 times: the longest 0.5 s, the latest in live:b agent.py:7 block" in text

@@ -219,6 +219,19 @@ async def test_looking_at_a_session_that_is_not_there_is_refused(autojump_clock:
         assert (shown.phase, shown.incarnation, shown.memory_bytes, shown.idle_s) == ("absent", 1, 0, None)
 
 
+async def test_i2_the_tree_shows_the_alarms_that_are_on(autojump_clock: MockClock) -> None:
+    """A turn that makes no progress is seen by whoever looks, with the place at which it hangs."""
+    async with checked_runtime(ScriptedAgent([Wait(50.0)]), limits=Limits(soft_turn_s=10.0)) as runtime:
+        await runtime.create("live:a")
+        receipt = await runtime.send("live:a", "hello")
+        assert runtime.tree().alarms == ()
+        await trio.sleep(20.0)
+        (alarm,) = runtime.tree().alarms
+        assert (alarm.kind, alarm.chat_id) == ("turn_age", "live:a")
+        assert runtime.tree().stalls == 0
+        await receipt.result()
+
+
 async def test_i2_what_a_session_holds_is_estimated(autojump_clock: MockClock) -> None:
     """It grows with what was said; nothing is folded or read for it."""
     async with checked_runtime(ScriptedAgent([Say("x" * 100_000)])) as runtime:
