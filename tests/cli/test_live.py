@@ -31,7 +31,7 @@ async def observed(store: Path, *chat_ids: str, hanging: bool = False) -> AsyncI
         with trio.fail_after(20.0):
             while await live_facts(store, None) is None:
                 await trio.sleep(0.01)
-            while hanging and runtime.inspect(chat_ids[0]).open_calls == 0:
+            while hanging and any(runtime.inspect(chat_id).open_calls == 0 for chat_id in chat_ids):
                 await trio.sleep(0.01)
         yield runtime
         for chat_id in chat_ids:
