@@ -7,12 +7,14 @@ exception, and of the state only a digest.
 
 import hashlib
 from collections import deque
+from collections.abc import Iterator
 
 import attrs
 import trio
 
 from actors.core.ids import ChatId
 from actors.core.limits import Limits
+from actors.core.state import SessionState
 from actors.core.supervision import ExitReason
 from actors.ports import Clock, Journal
 from actors.runtime.frames import frames_in
@@ -58,7 +60,7 @@ class CrashReports:
         self._limits = limits
         self._clock = clock
         self._recorder = recorder
-        self._waiting: deque[tuple[CrashReport, int]] = deque()
+        self._waiting: deque[tuple[CrashReport, int, SessionState | None]] = deque()
         self._called = trio.Event()
         self.kept: deque[CrashReport] = deque(maxlen=limits.crash_reports_max)
         self.lost = 0
@@ -69,7 +71,6 @@ class CrashReports:
         if len(self._waiting) >= self._limits.crash_reports_max:
             self.lost += 1
             return
-        digest = "" if ref.state is None else hashlib.blake2b(repr(ref.state).encode(), digest_size=16).hexdigest()
         report = CrashReport(
             chat_id=ref.chat_id,
             incarnation=ref.incarnation,
@@ -78,27 +79,36 @@ class CrashReports:
             doing=doing,
             frames=frames_in(error),
             events=(),
-            digest=digest,
+            digest="",
             at_s=self._clock.wall_s(),
         )
-        self._waiting.append((report, ref.seq))
+        self._waiting.append((report, ref.seq, ref.state))
         self._called.set()
 
     async def run(self) -> None:
         """Serve until cancelled."""
         while True:
             while self._waiting:
-                report, seq = self._waiting[0]
+                report, seq, state = self._waiting[0]
+                digest = _new_digest()
+                for part in _parts(state):  # a full queue is a hundred megabytes, and nobody shall wait for it
+                    digest.update(part)
+                    await trio.lowlevel.checkpoint()
                 events = await self._read(report.chat_id, seq)
                 self._waiting.popleft()
-                self._write(attrs.evolve(report, events=events))
+                self._write(attrs.evolve(report, events=events, digest=_shown(digest, state)))
+                del state
             self._called = trio.Event()
             await self._called.wait()
 
     def close(self) -> None:
         """Report what still waits, without its events: the journal is about to close."""
         while self._waiting:
-            self._write(self._waiting.popleft()[0])
+            report, _, state = self._waiting.popleft()
+            digest = _new_digest()
+            for part in _parts(state):
+                digest.update(part)
+            self._write(attrs.evolve(report, digest=_shown(digest, state)))
 
     async def _read(self, chat_id: str, seq: int) -> tuple[EventFacts, ...]:
         """Read what a session wrote last; a disk that is slow or fails is no reason to be silent."""
@@ -129,3 +139,21 @@ class CrashReports:
             events=[attrs.astuple(event) for event in report.events],
             digest=report.digest,
         )
+
+
+def _parts(state: SessionState | None) -> Iterator[bytes]:
+    """Give all that a state is, in pieces that are no larger than a turn that waits."""
+    if state is not None:
+        yield repr(attrs.evolve(state, queue=())).encode()
+        for item in state.queue:
+            yield repr(item).encode()
+
+
+def _new_digest() -> "hashlib.blake2b":
+    """Begin a digest."""
+    return hashlib.blake2b(digest_size=16)
+
+
+def _shown(digest: "hashlib.blake2b", state: SessionState | None) -> str:
+    """Show a digest; of no state there is none."""
+    return "" if state is None else digest.hexdigest()

@@ -7,6 +7,7 @@ import trio
 from trio.testing import MockClock
 
 from actors import Limits, Session, agent
+from actors.core.supervision import ExitReason
 from actors.store.memory import MemoryJournal
 from actors.testing import (
     Call,
@@ -17,6 +18,7 @@ from actors.testing import (
     Say,
     ScriptedAgent,
     Step,
+    Wait,
     checked_runtime,
     records_of,
     settle,
@@ -147,3 +149,21 @@ async def test_i4_a_journal_that_fails_in_a_way_of_its_own_costs_a_report_its_ev
         (report,) = runtime.crash_reports()
         assert report.events == ()
         assert runtime.statistics().service_restarts == 0
+
+
+async def test_i4_a_report_of_a_session_with_a_full_queue_holds_nobody_up(autojump_clock: MockClock) -> None:
+    """What waits in it is read one turn at a time, and others run in between."""
+    steps = 0
+    async with checked_runtime(ScriptedAgent([Say("ok")], {(CHAT, 1): [Wait(1.0)]})) as runtime:
+        await runtime.create(CHAT)
+        for number in range(50):
+            await runtime.send(CHAT, f"message {number}")
+        ref = runtime._registry.get(CHAT)  # noqa: SLF001 - reported by hand, so that the moment is known
+        assert ref is not None
+        runtime._services.crash_reports.note(ref, ExitReason.CRASHED, ValueError(), "turn")  # noqa: SLF001 - as above
+        while not runtime.crash_reports():
+            await trio.lowlevel.checkpoint()
+            steps += 1
+            assert steps < 1000
+        assert steps >= 49
+        assert len(runtime.crash_reports()[0].digest) == 32
