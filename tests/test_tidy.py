@@ -119,6 +119,16 @@ def test_a_surface_imports_names_and_does_nothing_else() -> None:
             assert not isinstance(statement, ast.Assign) or ast.unparse(statement.targets[0]).startswith("__"), surface
 
 
+def test_every_module_of_a_large_package_stands_in_one_of_its_rooms() -> None:
+    """What a folder with many files holds can be read in its docstring, which names each of them once."""
+    for package in ("core", "runtime"):
+        folder = ROOT / "actors" / package
+        docstring = ast.get_docstring(parse(folder / "__init__.py")) or ""
+        rooms = re.findall(r"^- [^:]+: ([\w, ]+)$", docstring, re.MULTILINE)
+        named = [module for room in rooms for module in room.split(", ")]
+        assert sorted(named) == sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__"), package
+
+
 def test_every_module_stays_under_its_size() -> None:
     """A module that grows past the limit holds two ideas."""
     offenders = []
