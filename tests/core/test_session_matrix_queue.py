@@ -349,6 +349,15 @@ DECIDED: dict[str, tuple[str, ...]] = {
     ),
     "expire": ("= queued", "= running", "= running", "= queued", "= running", "= running", "= running"),
     "reset the budget": (*(f"BudgetReset = {state.status}" for state in STATES.values()),),
+    "replace the state": (
+        "StateSaved = queued",
+        "refused: busy",
+        "refused: busy",
+        "StateSaved = queued",
+        "refused: busy",
+        "refused: busy",
+        "refused: busy",
+    ),
     "recover and ask": (
         "= queued",
         "PromptOpened AttemptInterrupted = queued",
