@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-MODULES = ("limits_memory", "limits_disk", "our_rows", "ours_memory", "ours_disk", "ours_isolation", "ours_hot")
+MODULES = ("limits_memory", "limits_disk", "our_rows", "ours_memory", "ours_disk", "ours_isolation")
 """The modules that every checkout with benchmarks has."""
 
 

@@ -34,8 +34,13 @@ def _answer_key(_: int, n: int) -> str:
 
 
 INSERT_EVENT = f"INSERT INTO event SELECT {_columns(6)} FROM {{rows}}"  # noqa: S608 - column numbers of ours
-INSERT_TURN = f"INSERT INTO turn SELECT {_columns(8)} FROM {{rows}}"  # noqa: S608 - column numbers of ours
-INSERT_MESSAGE = f"INSERT INTO message SELECT {_columns(7)} FROM {{rows}}"  # noqa: S608 - column numbers of ours
+INSERT_TURN = (
+    "INSERT INTO turn (chat, turn, status, attempt, accepted_seq, ended_seq, reason, error)"  # noqa: S608 - as above
+    f" SELECT {_columns(8)} FROM {{rows}}"
+)
+INSERT_MESSAGE = (
+    f"INSERT INTO message (chat, turn, attempt, position, seq, role, message_id) SELECT {_columns(7)} FROM {{rows}}"  # noqa: S608 - column numbers of ours
+)
 INSERT_PART = f"INSERT INTO part SELECT {_columns(10)} FROM {{rows}}"  # noqa: S608 - column numbers of ours
 UPDATE_TURN = (
     "UPDATE turn SET status = 'completed', ended_seq = v.s FROM"
