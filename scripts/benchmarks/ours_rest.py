@@ -166,7 +166,7 @@ async def _look(settings: Settings, looks: int) -> Figures:
 
 @benchmark(
     "ours-stop-behind-queue",
-    "stop a session behind 10,000 queued messages, p99",
+    "cancel the running turn of a session behind 10,000 queued messages until its agent hears it, p99",
     "ms",
     higher_is_better=False,
     reach=[("bound-stop", 1.0)],

@@ -3,15 +3,12 @@
 import attrs
 
 from actors.core.commands import (
-    Command,
     Emit,
 )
 from actors.core.decision import Decision, Policy
 from actors.core.effects import Refusal
 from actors.core.events import (
-    EventBody,
     MessageAccepted,
-    TextAppended,
     TurnStarted,
 )
 from actors.core.ids import DropReason
@@ -19,6 +16,7 @@ from actors.core.lifecycle import PartStatus
 from actors.core.limits import Limits
 from actors.core.session import decide
 from actors.core.state import SessionState, fold
+from tests.core.deciding import decided, texts
 from tests.core.play import CHAT, Die, Play, Send, Start
 
 POLICY = Policy(Limits())
@@ -27,21 +25,6 @@ IDLE = SessionState(CHAT, seq=1)
 RUNNING = fold(IDLE, (MessageAccepted("m1", 1, "hello"), TurnStarted(1, 1)))
 
 STREAMING, COMPLETE, CUT = PartStatus.STREAMING, PartStatus.COMPLETE, PartStatus.CUT
-
-
-def decided(state: SessionState, command: Command) -> Decision:
-    """Decide a command that is not refused."""
-    outcome = decide(state, command, POLICY, NOW_S)
-    assert isinstance(outcome, Decision)
-    return outcome
-
-
-def texts(*pieces: str, status: PartStatus = STREAMING) -> tuple[EventBody, ...]:
-    """Make the events of a part that is said in pieces."""
-    offsets = [len("".join(pieces[:n])) for n in range(len(pieces))]
-    return tuple(
-        TextAppended(1, 1, 0, 0, "text", offset, piece, status) for offset, piece in zip(offsets, pieces, strict=True)
-    )
 
 
 def test_only_what_the_running_attempt_says_is_written() -> None:

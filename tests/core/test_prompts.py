@@ -6,7 +6,6 @@ import pytest
 from actors.core.commands import (
     Answer,
     Ask,
-    Command,
     Expire,
     OnInterrupted,
 )
@@ -14,12 +13,10 @@ from actors.core.decision import Decision, Policy
 from actors.core.effects import Refusal, WakePrompt
 from actors.core.events import (
     AnsweredPrompt,
-    EventBody,
     MessageAccepted,
     PromptAnswered,
     PromptExpired,
     PromptOpened,
-    TextAppended,
     TurnStarted,
 )
 from actors.core.ids import DropReason
@@ -28,6 +25,7 @@ from actors.core.limits import Limits
 from actors.core.prompts import Known, find_known
 from actors.core.session import decide
 from actors.core.state import SessionState, evolve, fold
+from tests.core.deciding import decided, texts
 from tests.core.play import CHAT, Die, End, Lapse, Pass, Play, Question, Reply, Send, Start, Step
 
 POLICY = Policy(Limits())
@@ -36,21 +34,6 @@ IDLE = SessionState(CHAT, seq=1)
 RUNNING = fold(IDLE, (MessageAccepted("m1", 1, "hello"), TurnStarted(1, 1)))
 
 STREAMING, COMPLETE, CUT = PartStatus.STREAMING, PartStatus.COMPLETE, PartStatus.CUT
-
-
-def decided(state: SessionState, command: Command) -> Decision:
-    """Decide a command that is not refused."""
-    outcome = decide(state, command, POLICY, NOW_S)
-    assert isinstance(outcome, Decision)
-    return outcome
-
-
-def texts(*pieces: str, status: PartStatus = STREAMING) -> tuple[EventBody, ...]:
-    """Make the events of a part that is said in pieces."""
-    offsets = [len("".join(pieces[:n])) for n in range(len(pieces))]
-    return tuple(
-        TextAppended(1, 1, 0, 0, "text", offset, piece, status) for offset, piece in zip(offsets, pieces, strict=True)
-    )
 
 
 def test_a_prompt_is_numbered_after_those_before_it() -> None:

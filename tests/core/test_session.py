@@ -8,7 +8,6 @@ from actors.core.commands import (
     Accept,
     Begin,
     Cancel,
-    Command,
     Create,
     Finish,
     OnInterrupted,
@@ -19,7 +18,6 @@ from actors.core.decision import Decision, Policy
 from actors.core.effects import Refusal, StartTurn
 from actors.core.events import (
     AttemptInterrupted,
-    EventBody,
     MessageAccepted,
     MessageAdded,
     PromptAnswered,
@@ -39,6 +37,7 @@ from actors.core.lifecycle import PartStatus, ToolStatus, TurnStatus
 from actors.core.limits import Limits
 from actors.core.session import decide
 from actors.core.state import OpenCall, OpenPrompt, QueuedTurn, RunningTurn, SessionState, evolve, fold
+from tests.core.deciding import decided, texts
 from tests.core.play import CHAT, START_S, Call, Checkpoint, Die, End, Pass, Play, Say, Send, Start
 
 POLICY = Policy(Limits())
@@ -47,21 +46,6 @@ IDLE = SessionState(CHAT, seq=1)
 RUNNING = fold(IDLE, (MessageAccepted("m1", 1, "hello"), TurnStarted(1, 1)))
 
 STREAMING, COMPLETE, CUT = PartStatus.STREAMING, PartStatus.COMPLETE, PartStatus.CUT
-
-
-def decided(state: SessionState, command: Command) -> Decision:
-    """Decide a command that is not refused."""
-    outcome = decide(state, command, POLICY, NOW_S)
-    assert isinstance(outcome, Decision)
-    return outcome
-
-
-def texts(*pieces: str, status: PartStatus = STREAMING) -> tuple[EventBody, ...]:
-    """Make the events of a part that is said in pieces."""
-    offsets = [len("".join(pieces[:n])) for n in range(len(pieces))]
-    return tuple(
-        TextAppended(1, 1, 0, 0, "text", offset, piece, status) for offset, piece in zip(offsets, pieces, strict=True)
-    )
 
 
 def test_seeds_are_added_in_their_order_at_creation() -> None:

@@ -3,12 +3,8 @@
 import attrs
 import pytest
 
-from actors.core.commands import (
-    Command,
-)
-from actors.core.decision import Decision, Policy
+from actors.core.decision import Policy
 from actors.core.events import (
-    EventBody,
     MessageAccepted,
     TextAppended,
     ToolCalled,
@@ -18,8 +14,8 @@ from actors.core.events import (
 )
 from actors.core.lifecycle import PartStatus, ToolStatus, TurnStatus
 from actors.core.limits import Limits
-from actors.core.session import decide
 from actors.core.state import OpenPart, RunningTurn, SessionState, evolve, fold
+from tests.core.deciding import texts
 from tests.core.play import CHAT, End, Play, Send
 
 POLICY = Policy(Limits())
@@ -28,21 +24,6 @@ IDLE = SessionState(CHAT, seq=1)
 RUNNING = fold(IDLE, (MessageAccepted("m1", 1, "hello"), TurnStarted(1, 1)))
 
 STREAMING, COMPLETE, CUT = PartStatus.STREAMING, PartStatus.COMPLETE, PartStatus.CUT
-
-
-def decided(state: SessionState, command: Command) -> Decision:
-    """Decide a command that is not refused."""
-    outcome = decide(state, command, POLICY, NOW_S)
-    assert isinstance(outcome, Decision)
-    return outcome
-
-
-def texts(*pieces: str, status: PartStatus = STREAMING) -> tuple[EventBody, ...]:
-    """Make the events of a part that is said in pieces."""
-    offsets = [len("".join(pieces[:n])) for n in range(len(pieces))]
-    return tuple(
-        TextAppended(1, 1, 0, 0, "text", offset, piece, status) for offset, piece in zip(offsets, pieces, strict=True)
-    )
 
 
 def test_a_session_begins_with_nothing() -> None:
